@@ -62,6 +62,27 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// The first byte of rows of this form.
+const ROW_VERSION: u8 = 1;
+
+/// A row of a sealed day as one run of bytes, for a column of its own in an export: its version, the length of the key, and the key and
+/// the aggregate as files have them.
+pub(crate) fn pack_row(key: &[u8], aggregate: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(key.len() + aggregate.len() + 6);
+    packed.push(ROW_VERSION);
+    put_varint(key.len() as u64, &mut packed);
+    packed.extend_from_slice(key);
+    packed.extend_from_slice(aggregate);
+    packed
+}
+
+/// The key and the aggregate that [`pack_row`] has packed; `None` if it has not.
+pub(crate) fn unpack_row(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&ROW_VERSION, mut rest) = bytes.split_first()? else { return None };
+    let length = usize::try_from(take_varint(&mut rest)?).ok()?;
+    rest.split_at_checked(length)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -201,6 +222,16 @@ mod tests {
             let expect = options.deserialize::<Any>(&bytes).map(|value| format!("{value:?}"));
             let found = decode::<Any>(&bytes).map(|value| format!("{value:?}"));
             prop_assert_eq!(found.ok(), expect.ok());
+        }
+    }
+
+    #[test]
+    fn packed_rows_come_back_and_others_are_none() {
+        let packed = pack_row(b"key", b"state");
+        assert_eq!(unpack_row(&packed), Some((&b"key"[..], &b"state"[..])));
+        assert_eq!(unpack_row(&pack_row(b"", b"")), Some((&b""[..], &b""[..])));
+        for wrong in [&b""[..], &[1], &[2, 0], &packed[..4]] {
+            assert_eq!(unpack_row(wrong), None, "{wrong:?}");
         }
     }
 

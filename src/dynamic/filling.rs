@@ -3,10 +3,12 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::Plan;
-use super::{Key, RowBuilder, State};
+use super::{Key, RowBuilder, RowError, State, read_values};
+use crate::codec::{decode, unpack_row};
 use crate::fold::Enter;
 use crate::key::KeyRef;
-use crate::speed::{Combiner, Term};
+use crate::schema::Value;
+use crate::speed::{Combiner, StateOfOne, Term};
 use crate::time::EventTime;
 
 /// How an event fills a row: its event time, or `None` if the view does not want it.
@@ -64,6 +66,21 @@ impl KeyRef<Key> for Encoded<'_> {
     }
 }
 
+/// The key and the state of a whole row, if it is one of the view.
+fn row_of<'b>(plan: &Plan, bytes: &'b [u8]) -> Option<(&'b [u8], State)> {
+    let (key, state) = unpack_row(bytes)?;
+    let (mut rest, mut values) = (key, Vec::new());
+    read_values(&mut rest, &mut values).ok()?;
+    let fits = |(value, &at): (&Value, &usize)| {
+        value.kind().is_none_or(|kind| plan.columns.kind(at) == Some(kind))
+    };
+    let is_of_view =
+        rest.is_empty() && values.len() == plan.key.len() && values.iter().zip(&plan.key).all(fits);
+    let state: State = decode(state).ok()?;
+    let kinds: Vec<_> = plan.cells.iter().map(|(kind, _)| *kind).collect();
+    (is_of_view && state.fits(&kinds)).then_some((key, state))
+}
+
 /// The contribution of an event to the state of its group.
 struct One<'a, 'e>(&'a Plan, EventTime, &'a RowBuilder<'e>);
 
@@ -88,6 +105,14 @@ impl<E: 'static> Enter<E, Key, State> for Filling<E> {
         for event in events {
             row.clear();
             let Some(time) = (self.fill)(event, &mut row) else { continue };
+            if let Some(bytes) = row.state() {
+                match row_of(&self.plan, bytes) {
+                    Some((key, state)) => combiner.add(time, Encoded(key), StateOfOne(state)),
+                    None => combiner.refuse(&RowError::State),
+                }
+                took(event, time);
+                continue;
+            }
             match row.error() {
                 None => {
                     key.clear();

@@ -1,5 +1,7 @@
 //! The input of a dynamic view: a value for each of the view's columns.
 
+use std::borrow::Cow;
+
 use super::{Columns, RowValue};
 use crate::aggregate::Decimal;
 use crate::schema::Kind;
@@ -52,6 +54,8 @@ const DECIMAL_MOST: u128 = 1 << 95;
 pub struct RowBuilder<'a> {
     columns: &'a Columns,
     values: Vec<RowValue<'a>>,
+    /// The event is a whole row of a sealed period.
+    state: Option<Cow<'a, [u8]>>,
     error: Option<RowError>,
 }
 
@@ -77,6 +81,9 @@ pub enum RowError {
         /// The column.
         column: String,
     },
+    /// Bytes that are no row of the view.
+    #[error("these bytes are no row of a view with this key and these measures")]
+    State,
     /// There is no such column.
     #[error("a value for column {at} of a view that has {columns}")]
     NoColumn {
@@ -90,14 +97,19 @@ pub enum RowError {
 impl<'a> RowBuilder<'a> {
     /// A row without values.
     pub(super) fn new(columns: &'a Columns) -> RowBuilder<'a> {
-        RowBuilder { columns, values: vec![RowValue::Null; columns.len()], error: None }
+        RowBuilder {
+            columns,
+            values: vec![RowValue::Null; columns.len()],
+            state: None,
+            error: None,
+        }
     }
 
     /// Clears all values, so that another event can fill it.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.values.iter_mut().for_each(|value| *value = RowValue::Null);
-        self.error = None;
+        (self.state, self.error) = (None, None);
     }
 
     /// Sets the value of a column, by its place. An integer becomes a decimal if the column has decimals.
@@ -119,6 +131,19 @@ impl<'a> RowBuilder<'a> {
             Ok(value) => self.values[at] = value,
             Err(wrong) => self.refuse(wrong.of(self.columns, at)),
         }
+    }
+
+    /// Makes the event a whole row of a sealed period: a value of the column `_state` of
+    /// [`RowOptions::states`](crate::rows::RowOptions::states). The row is added with its key and all that it has counted, and values
+    /// that are set are not looked at. A row of a view with other columns in its key, or other measures, is wrong.
+    pub fn set_state(&mut self, bytes: impl Into<Cow<'a, [u8]>>) {
+        self.state = Some(bytes.into());
+    }
+
+    /// The whole row that the event is, if it is one.
+    #[inline]
+    pub(super) fn state(&self) -> Option<&[u8]> {
+        self.state.as_deref()
     }
 
     /// The value of an existing column.

@@ -43,8 +43,10 @@
 //! # }
 //! ```
 
+mod accepted;
 mod ask;
 mod clock;
+mod cuts;
 mod error;
 mod ingest;
 mod mistakes;
@@ -96,7 +98,7 @@ use crate::cluster::Cluster;
 use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
-use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Row, Source};
+use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Reread, Row, Source};
 use crate::store::{Disk, Storage, Store};
 use crate::time::EventTime;
 use crate::view::View;
@@ -120,6 +122,7 @@ pub struct Engine<E> {
     feeding: Option<Feeding<E>>,
     live: Option<Arc<Queue<E>>>,
     partitioned: Vec<Partitioning<E>>,
+    reread: Option<Reread<E>>,
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
     /// See [`Engine::keep_log`].
@@ -165,6 +168,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             feeding: None,
             live: None,
             partitioned: Vec::new(),
+            reread: None,
             data: None,
             log: None,
             log_kept: None,
@@ -242,25 +246,6 @@ impl<E: Send + Sync + 'static> Engine<E> {
     #[must_use]
     pub fn redefine(mut self, view: &str) -> Self {
         self.redefined.push(view.to_owned());
-        self
-    }
-
-    /// Accepts a data folder that is closed up to a time in the future, as a run with a wrong system clock leaves it:
-    /// all events before that time are late. Without this, such a folder is refused.
-    #[must_use]
-    pub fn accept_floor_ahead(mut self) -> Self {
-        self.floor_ahead = true;
-        self
-    }
-
-    /// Accepts that the log of the data folder is damaged, or has lost events of sealed days
-    /// ([`LogError`](crate::log::LogError)). [`Engine::start`] then sets the folder aside, in parts with names like
-    /// `set-aside-1-part-0`, and the source is read from its beginning, so every answer is right. If the log is
-    /// complete, nothing happens. Events that were pushed cannot be read again, so this is refused with a live source.
-    /// In a cluster, all processes have to accept it.
-    #[must_use]
-    pub fn accept_lost_log(mut self) -> Self {
-        self.lost = LostLog::SetAside;
         self
     }
 
@@ -571,7 +556,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));
         let clock = self.clock.clone();
-        let shared = Shared::new(views, threads, floor, to_replay, clock, Arc::clone(&self.waits));
+        // Only what a process reads of partitions by itself can be read again by position.
+        let has_cuts = self.feeding.is_none() && cluster.processes() == 1;
+        let read = (Arc::clone(&extents), has_cuts);
+        let waits = Arc::clone(&self.waits);
+        let shared = Shared::new(views, threads, floor, to_replay, clock, waits, read);
         shared.set_former(partitions::compare(&extents, &self.partitioned));
         let start = Start {
             shared: Arc::new(shared),
@@ -584,6 +573,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             log_kept: self.log_kept,
             known,
             partitioned: self.partitioned,
+            reread: self.reread,
             extents,
             keep,
             tick_rows: self.tick_rows,

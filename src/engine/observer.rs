@@ -1,5 +1,6 @@
 //! The state of an engine, for observers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::error::Outcome;
 use super::progress::Progress;
 use super::shared::Shared;
+use crate::closing::Closing;
 
 /// The state of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,16 @@ impl Observer {
         } else {
             EngineState::Running
         }
+    }
+
+    /// How far each partition had been read when a closing of a view was complete, by the names of its source and its own, with a
+    /// slash between. What is sealed through the closing is the events of its periods among the records before these positions:
+    /// [`Engine::reread`](crate::Engine::reread) lets another data folder go on from there.
+    ///
+    /// `None` if that is not known: the closing was complete in an earlier run or long ago, is not complete, or the engine has
+    /// several processes or a source without partitions. Events that are pushed have no position.
+    pub fn positions(&self, view: &str, closing: Closing) -> Option<BTreeMap<String, u64>> {
+        self.shared.positions(view, closing)
     }
 
     /// Why the engine has stopped, or is about to: for example, a view that failed, a log that cannot be written, or an

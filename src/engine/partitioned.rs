@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::source::Partitioned;
+use crate::source::{Partitioned, Reread};
 
 impl<E: Send + Sync + 'static> Engine<E> {
     /// Reads events from a source with partitions, on all workers of all processes: each reads some of the partitions.
@@ -17,6 +17,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
     #[must_use]
     pub fn partitioned(mut self, source: impl Partitioned<E>) -> Self {
         self.partitioned.push(Arc::new(source));
+        self
+    }
+
+    /// Has records of sources with partitions filtered up to a position, because another data folder has counted some of their
+    /// events, and its sealed periods were taken over into this one. Give it in every run of the folder: partitions that it
+    /// has not read to these positions yet go on to be filtered.
+    #[must_use]
+    pub fn reread(mut self, reread: Reread<E>) -> Self {
+        self.reread = Some(reread);
         self
     }
 }

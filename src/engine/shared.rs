@@ -9,10 +9,13 @@ use hdrhistogram::Histogram;
 
 use super::ask::snapshots::Desk;
 use super::clock::Clock;
+use super::cuts::{Cuts, Positions};
 use super::error::Outcome;
 use super::ingest::receipt::Waits;
 use super::progress::{LogNumbers, Progress, SourceNumbers};
+use crate::closing::Closing;
 use crate::cluster::Notice;
+use crate::log::Extents;
 use crate::source::SourcePosition;
 use crate::speed::ViewNumbers;
 use crate::store::Store;
@@ -68,6 +71,12 @@ pub(crate) struct Shared {
     begun: OnceLock<Option<String>>,
     /// Takes requests for snapshots.
     pub(crate) desk: Desk,
+    /// How far partitions had been entered when floors rose.
+    pub(crate) cuts: Cuts,
+    /// How far earlier runs had read them.
+    pub(crate) extents: Arc<Extents>,
+    /// Whether all that enters comes from partitions of this process.
+    pub(crate) has_cuts: bool,
     /// The microseconds from entering a tick to its completion.
     freshness: Mutex<Histogram<u64>>,
 }
@@ -131,6 +140,7 @@ impl Shared {
         to_replay: u64,
         clock: Clock,
         waits: Arc<Waits>,
+        (extents, has_cuts): (Arc<Extents>, bool),
     ) -> Shared {
         Shared {
             views,
@@ -157,6 +167,9 @@ impl Shared {
             failing: OnceLock::new(),
             begun: OnceLock::new(),
             desk: Desk::default(),
+            cuts: Cuts::default(),
+            extents,
+            has_cuts,
             freshness: Mutex::new(
                 Histogram::new_with_bounds(1, 3_600_000_000, 3)
                     .expect("three digits up to an hour are valid bounds"),
@@ -299,6 +312,13 @@ impl Shared {
         }
         self.changed.notify_all();
         self.wake();
+    }
+
+    /// How far partitions had been entered when a closing of a view was complete; see [`Cuts`].
+    pub(crate) fn positions(&self, view: &str, closing: Closing) -> Option<Positions> {
+        let view = self.views.iter().find(|known| known.name() == view)?;
+        let floor = view.floor_after(closing);
+        self.cuts.at(floor, self.threads, &self.extents).filter(|_| self.has_cuts)
     }
 
     /// Records that this process fails on its own. If a connection has ended, its process will be known shortly, and is

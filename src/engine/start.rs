@@ -12,6 +12,7 @@ use super::shared::Shared;
 use super::view::EngineView;
 use crate::archive::Archive;
 use crate::log::Extents;
+use crate::source::Reread;
 
 /// Everything that the workers of a process start from.
 pub(super) struct Start<E> {
@@ -29,6 +30,8 @@ pub(super) struct Start<E> {
     /// The sources with partitions, and what earlier runs have read of them.
     pub(super) partitioned: Vec<Partitioning<E>>,
     pub(super) extents: Arc<Extents>,
+    /// Which of their records another folder has counted.
+    pub(super) reread: Option<Reread<E>>,
     /// Keeps their refused records.
     pub(super) keep: Mutex<Option<Box<Keep>>>,
     pub(super) tick_rows: usize,

@@ -20,6 +20,7 @@ use timely::worker::Worker;
 
 use super::ask::asking::WorkerView;
 use super::clock::TickClock;
+use super::cuts::Positions;
 use super::error::{Outcome, in_full, outcome_of};
 use super::ingest::batch::Batch;
 use super::ingest::deal::{Control, Data};
@@ -92,6 +93,9 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     begun: bool,
     /// Whether everything from before the start of the program is in, on all workers.
     recovered: bool,
+    /// How far the partitions of this worker are, and whether that was told when it began.
+    entered: Positions,
+    has_told: bool,
     advanced: Instant,
     /// When something last happened here.
     lively: Instant,
@@ -171,6 +175,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             in_flight,
             begun: false,
             recovered: false,
+            entered: Positions::new(),
+            has_told: false,
             advanced: turn,
             lively: turn,
             published: turn,
@@ -288,6 +294,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         {
             return false;
         }
+        if !std::mem::replace(&mut self.has_told, true) {
+            self.start.shared.cuts.began(self.worker.index(), self.now.floor);
+        }
         let mut rows = 0;
         while rows < self.start.tick_rows {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
@@ -319,7 +328,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                     self.raise_floor(floor);
                 }
                 Data::End { source } => match self.ended(source) {
-                    None => (self.events, self.counts) = (None, None),
+                    None => {
+                        self.tell_positions(EventTime::MAX);
+                        (self.events, self.counts) = (None, None);
+                    }
                     floor => self.raise_floor(floor),
                 },
             }
@@ -368,6 +380,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if let Some(floor) = floor.filter(|floor| *floor > self.now.floor) {
             tracing::debug!(worker = self.worker.index(), floor, "days up to this floor close");
             self.start.shared.closing.fetch_max(floor, Ordering::AcqRel);
+            self.tell_positions(floor);
             let tick = self.clock.next();
             self.advance_to(Moment::new(floor, tick));
         }
@@ -563,7 +576,14 @@ fn open_shares<E: Send + Sync + 'static>(
     let processes = peers / start.shared.threads;
     let share = |(index, source)| {
         let number = start.share_source(index, worker, processes);
-        ShareReader::new(number, source, &start.extents, &start.shared, (worker, peers))
+        ShareReader::new(
+            number,
+            source,
+            &start.extents,
+            start.reread.as_ref(),
+            &start.shared,
+            (worker, peers),
+        )
     };
     start.partitioned.iter().enumerate().map(share).collect()
 }

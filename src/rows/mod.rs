@@ -48,6 +48,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::batch::{BatchError, in_key_order};
+use crate::codec::pack_row;
 use crate::schema::{Column, Kind, RowReader, Unread, Value, ViewSchema};
 use crate::store::{Storage, StoreError, ViewReport};
 use crate::time::{Day, DayRange};
@@ -60,12 +61,13 @@ pub use format::{Format, Writer};
 pub struct RowOptions {
     days: DayRange,
     sketches: bool,
+    states: bool,
 }
 
 impl Default for RowOptions {
-    /// All days, without sketches.
+    /// All days, without sketches and states.
     fn default() -> RowOptions {
-        RowOptions { days: DayRange::ALL, sketches: false }
+        RowOptions { days: DayRange::ALL, sketches: false, states: false }
     }
 }
 
@@ -81,6 +83,13 @@ impl RowOptions {
     pub fn sketches(self, sketches: bool) -> RowOptions {
         RowOptions { sketches, ..self }
     }
+
+    /// The same, with or without a last column `_state`: the key and the aggregate of the row as they are in the folder, so that a
+    /// dynamic view can take them in again ([`RowBuilder::set_state`](crate::dynamic::RowBuilder::set_state)).
+    #[must_use]
+    pub fn states(self, states: bool) -> RowOptions {
+        RowOptions { states, ..self }
+    }
 }
 
 /// The rows of a view's sealed days, by day, then in the order of keys. For each day and partition, they are the rows
@@ -89,6 +98,7 @@ pub struct SealedRows<'a> {
     storage: &'a dyn Storage,
     view: &'a ViewReport,
     days: DayRange,
+    states: bool,
     reader: RowReader,
 }
 
@@ -119,7 +129,7 @@ impl<'a> SealedRows<'a> {
         let reader = RowReader::new(schema, (&key, &aggregate), |measure| {
             options.sketches || measure.kind != Kind::Bytes
         });
-        SealedRows { storage, view, days: options.days, reader }
+        SealedRows { storage, view, days: options.days, states: options.states, reader }
     }
 
     /// The same rows without these columns of measures.
@@ -144,7 +154,7 @@ impl<'a> SealedRows<'a> {
     }
 
     /// The columns of each row: the day, the columns of the key, the measures, and whether the row is sealed, which is
-    /// always true.
+    /// always true; then the state, if it was asked for.
     pub fn columns(&self) -> Vec<Column> {
         let mut columns = vec![self.reader.period()];
         columns.extend_from_slice(self.reader.key_columns());
@@ -155,6 +165,7 @@ impl<'a> SealedRows<'a> {
             nullable: measure.nullable,
         }));
         columns.push(Column::new("sealed", Kind::Boolean));
+        columns.extend(self.states.then(|| Column::new("_state", Kind::Bytes)));
         columns
     }
 
@@ -188,6 +199,9 @@ impl<'a> SealedRows<'a> {
                     RowsError::Row { file, day, what, key: Value::Bytes(key.to_vec()).to_string() }
                 })?;
                 row.push(Value::Boolean(true));
+                if self.states {
+                    row.push(Value::Bytes(pack_row(key, state)));
+                }
                 visit(&row).map_err(RowsError::Write)
             })?;
         }

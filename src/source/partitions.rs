@@ -1,5 +1,6 @@
 //! Sources with partitions: a topic of a broker, a folder of files.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::{Reading, advance, check_behind};
 use super::partition_options::PartitionOptions;
+use super::reread::Reread;
 use super::row::Refused;
 use crate::log::{Extent, Extents};
 use crate::time::{EventTime, milliseconds};
@@ -143,6 +145,8 @@ pub struct Share {
     pub(crate) worker: usize,
     pub(crate) workers: usize,
     pub(crate) known: Arc<Extents>,
+    /// Records before these positions are read again; see [`Reread`].
+    pub(crate) reread: Arc<BTreeMap<String, Vec<u64>>>,
 }
 
 impl Share {
@@ -164,6 +168,11 @@ impl Share {
     /// How many workers there are, over all processes.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// The positions before which records of a partition are read again, in their order.
+    pub(crate) fn reread_before(&self, partition: &str) -> &[u64] {
+        self.reread.get(&full_name(&self.source, partition)).map_or(&[], Vec::as_slice)
     }
 
     /// The position of a partition in the log; `None` if the log has none.
@@ -244,6 +253,8 @@ pub struct Taking<E> {
     /// A partition whose clock is beyond this is paused.
     reach: EventTime,
     pub(crate) partitions: Vec<Partition>,
+    /// What enters of records that are read again.
+    pub(crate) reread: Option<Reread<E>>,
     /// Whether the partitions of the share are known.
     is_ready: bool,
     pub(crate) events: Vec<E>,
@@ -282,6 +293,8 @@ impl<'a> Taken<'a> {
 pub(crate) struct Partition {
     pub(crate) name: String,
     epoch: u32,
+    /// Records before this one are read again.
+    reread_before: u64,
     /// The positions after the records handed to the worker, and after those taken.
     from: u64,
     pub(crate) next: u64,
@@ -303,7 +316,8 @@ impl<E> Taking<E> {
         let (partitions, events, refused) = (Vec::new(), Vec::new(), Vec::new());
         let (is_ready, bytes) = (false, 0);
         let reach = EventTime::MAX;
-        Taking { options, share, now, reach, partitions, is_ready, events, refused, bytes }
+        let reread = None;
+        Taking { options, share, now, reach, partitions, reread, is_ready, events, refused, bytes }
     }
 
     /// Which share this is.
@@ -323,9 +337,11 @@ impl<E> Taking<E> {
         let clock = known.and_then(Mark::of).unwrap_or_default().clock;
         let Start { epoch, next } = start;
         let (heard, from) = (self.now, next);
+        let reread_before = self.share.reread_before(partition).last().copied().unwrap_or(0);
         self.partitions.push(Partition {
             name,
             epoch,
+            reread_before,
             from,
             next,
             clock,
@@ -374,7 +390,8 @@ impl<E> Taking<E> {
         for (time, event) in events {
             match self.judge(partition, time, arrival) {
                 Ok(clock) => {
-                    self.events.push(event);
+                    let event = self.entering(partition, next, event);
+                    self.events.extend(event);
                     self.partitions[partition].clock = clock;
                 }
                 Err(reason) => {
@@ -385,6 +402,15 @@ impl<E> Taking<E> {
             }
         }
         self.heard(partition, next, raw.len());
+    }
+
+    /// The event of a record, as it enters.
+    fn entering(&self, partition: usize, next: u64, event: E) -> Option<E> {
+        let Partition { name, reread_before, .. } = &self.partitions[partition];
+        match &self.reread {
+            Some(reread) if next <= *reread_before => reread.pass(name, next, event),
+            _ => Some(event),
+        }
     }
 
     /// The clock after an event of this time, or the reason to refuse it.
@@ -479,7 +505,14 @@ impl<E> Taking<E> {
         bytes: usize,
         events: impl IntoIterator<Item = E>,
     ) {
-        self.events.extend(events);
+        if next <= self.partitions[partition].reread_before {
+            for event in events {
+                let event = self.entering(partition, next, event);
+                self.events.extend(event);
+            }
+        } else {
+            self.events.extend(events);
+        }
         self.idle(partition, clock);
         self.heard(partition, next, bytes);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dayfold::time::Day;
 use serde::{Deserialize, Serialize};
 
+use crate::cut::Cut;
 use crate::file::Bounds;
 
 /// A day in the lake.
@@ -33,6 +34,8 @@ pub(crate) struct NewFile {
 pub(crate) struct Commit {
     pub(crate) added: Vec<NewFile>,
     pub(crate) removed: Vec<Day>,
+    /// What the view can be started from after it.
+    pub(crate) cut: Option<Cut>,
     /// The table's description after it.
     pub(crate) certificate: BTreeMap<String, String>,
 }

@@ -7,6 +7,7 @@ use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
 use dayfold::store::{self, Disk, FolderReport, SealedPeriod, ViewReport};
 use dayfold::time::{Day, DayRange};
+use dayfold::view::Closing;
 
 use crate::{LakeError, period};
 
@@ -34,6 +35,7 @@ pub(crate) struct View<'a> {
     options: RowOptions,
     /// Measures that are left out.
     without: BTreeSet<String>,
+    states: bool,
 }
 
 impl Looked {
@@ -48,7 +50,7 @@ impl Looked {
     pub(crate) fn view(
         &self,
         name: &str,
-        sketches: bool,
+        (sketches, states): (bool, bool),
         without: BTreeSet<String>,
     ) -> Result<View<'_>, LakeError> {
         let report = self.report.views.iter().find(|view| view.record.name == name);
@@ -61,12 +63,16 @@ impl Looked {
                 names => names,
             },
         })?;
-        let options = RowOptions::default().sketches(sketches);
-        Ok(View { report, parts: self.report.parts.len(), options, without })
+        let options = RowOptions::default().sketches(sketches).states(states);
+        Ok(View { report, parts: self.report.parts.len(), options, without, states })
     }
 }
 
 impl View<'_> {
+    pub(crate) fn name(&self) -> &str {
+        &self.report.record.name
+    }
+
     /// The table's description of the view.
     pub(crate) fn about(&self) -> BTreeMap<String, String> {
         let record = &self.report.record;
@@ -101,6 +107,13 @@ impl View<'_> {
         self.report.schema.as_ref().map_or(0, |schema| schema.key.len())
     }
 
+    /// The last sealed closing: late events may be sealed before the day that they came on has closed.
+    pub(crate) fn last_closing(&self) -> Option<Closing> {
+        let through = Closing::of(self.report.closed_through?);
+        let revisions = self.report.revisions.iter().map(|batch| batch.revision());
+        Some(revisions.fold(through, Closing::max))
+    }
+
     /// The last sealed day.
     pub(crate) fn through(&self) -> Option<Day> {
         self.report.closed_through
@@ -124,7 +137,10 @@ impl View<'_> {
             Some(floor) => format!("r{}-f{floor}", period::in_path(files[0].closing)),
         });
         let edition = self.report.redefined;
-        let version = format!("{closing}-g{generation}-e{edition}-{:016x}", period.fingerprint);
+        // Files that have states are others than those without.
+        let states = if self.states { "-s" } else { "" };
+        let version =
+            format!("{closing}-g{generation}-e{edition}-{:016x}{states}", period.fingerprint);
         Sealed { version, rows: files.iter().map(|file| file.rows).sum() }
     }
 

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dayfold::time::Day;
+use dayfold::view::Closing;
 use object_store::ObjectStore;
 
 use crate::columns::TableColumn;
 use crate::commit::{Commit, NewFile};
+use crate::cut::Cut;
 use crate::file::{FileWriter, Written};
 use crate::folder::{Looked, Sealed, View};
 use crate::hive::Hive;
@@ -39,6 +41,7 @@ pub enum Layout {
 pub struct LakeOptions {
     pub(crate) layout: Layout,
     pub(crate) sketches: bool,
+    pub(crate) states: bool,
     pub(crate) snapshots: usize,
     /// Columns that are left out, by view.
     pub(crate) without: BTreeMap<String, BTreeSet<String>>,
@@ -49,6 +52,7 @@ impl Default for LakeOptions {
         LakeOptions {
             layout: Layout::default(),
             sketches: true,
+            states: false,
             snapshots: 100,
             without: BTreeMap::new(),
         }
@@ -88,6 +92,13 @@ impl LakeOptions {
         self
     }
 
+    /// The same, with or without the exact state of each row in a column `_state`, from which a data folder that is lost can be
+    /// started again: see [`Lake::past`]. The default is without states.
+    #[must_use]
+    pub fn states(self, states: bool) -> LakeOptions {
+        LakeOptions { states, ..self }
+    }
+
     /// The same, which keeps this many snapshots of an Iceberg table. The default is 100.
     #[must_use]
     pub fn snapshots(self, snapshots: usize) -> LakeOptions {
@@ -99,7 +110,11 @@ impl LakeOptions {
 pub struct Lake {
     place: Location,
     options: LakeOptions,
+    positions: Option<Box<PositionsOf>>,
 }
+
+/// How far sources had been read when a closing of a view was complete.
+type PositionsOf = dyn Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync;
 
 impl fmt::Debug for Lake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,7 +158,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Url`] if the URL cannot be used. It does not check whether the store can be reached.
     pub fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
-        Ok(Lake { place: Location::open(url)?, options })
+        Ok(Lake { place: Location::open(url)?, options, positions: None })
     }
 
     /// Exports the sealed days of a view that are missing in the lake, or that were amended since. Existing files are
@@ -192,7 +207,18 @@ impl Lake {
 
     /// Opens a lake in your own store. `url` is its name for readers.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: &str, options: LakeOptions) -> Lake {
-        Lake { place: Location::of(store, url), options }
+        Lake { place: Location::of(store, url), options, positions: None }
+    }
+
+    /// The same, which records with its exports how far sources had been read when the last exported period of a view closed, as far as
+    /// `positions` knows it: [`Observer::positions`](dayfold::engine::Observer::positions). A table of Iceberg with
+    /// [states](LakeOptions::states) has a [past](Lake::past) then.
+    #[must_use]
+    pub fn positions(
+        self,
+        positions: impl Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync + 'static,
+    ) -> Lake {
+        Lake { positions: Some(Box::new(positions)), ..self }
     }
 
     pub(crate) fn view_of<'a>(
@@ -201,15 +227,21 @@ impl Lake {
         view: &str,
     ) -> Result<View<'a>, LakeError> {
         let without = self.options.without.get(view).cloned().unwrap_or_default();
-        looked.view(view, self.options.sketches, without)
+        looked.view(view, (self.options.sketches, self.options.states), without)
     }
 
     fn place_of(&self, view: &View<'_>) -> Location {
-        self.place.within(view.about().get(crate::iceberg::VIEW).map_or("", String::as_str))
+        self.place.within(view.name())
+    }
+
+    /// What the view can be started from when all of it that is sealed is exported.
+    fn cut(&self, view: &View<'_>) -> Option<Cut> {
+        let positions = self.positions.as_ref().filter(|_| self.options.states)?;
+        let positions = positions(view.name(), view.last_closing()?)?;
+        Some(Cut::new(view.about(), view.through()?, positions))
     }
 
     /// The location of its tables.
-    #[cfg(feature = "catalog")]
     pub(crate) fn place(&self) -> &Location {
         &self.place
     }
@@ -232,6 +264,7 @@ impl Lake {
         table: &mut Table,
     ) -> Result<Export, LakeError> {
         let mut done = Export::default();
+        let cut = self.cut(view);
         let days = view.days();
         let mut changed = BTreeMap::new();
         for (day, sealed) in &days {
@@ -253,6 +286,15 @@ impl Lake {
             table.commit(&commit).await?;
         }
         self.write(view, table, changed, &mut done).await?;
+        // Only now the table is what the folder was when the sources had been read so far. It has more while a folder that was
+        // started from it takes its periods over.
+        let has_more = table.days().keys().any(|day| Some(*day) > view.through());
+        if let Some(cut) = cut.filter(|_| done.unsettled == 0 && !has_more)
+            && table.is_behind(&cut)
+        {
+            let certificate = view.certificate();
+            table.commit(&Commit { certificate, cut: Some(cut), ..Commit::default() }).await?;
+        }
         Ok(done)
     }
 

@@ -45,6 +45,7 @@ mod audit;
 mod catalog;
 mod columns;
 mod commit;
+mod cut;
 mod error;
 mod exporter;
 mod file;
@@ -52,6 +53,7 @@ mod folder;
 mod hive;
 mod iceberg;
 mod lake;
+mod past;
 mod period;
 mod random;
 #[cfg(feature = "rows")]
@@ -64,5 +66,6 @@ pub use catalog::Catalog;
 pub use error::LakeError;
 pub use exporter::{ExportStatus, Exporter, ExporterOptions};
 pub use lake::{Audit, Export, Lake, LakeOptions, Layout};
+pub use past::{Past, PastFile, PastRows};
 #[cfg(feature = "rows")]
 pub use rows::{ParquetRows, RowsFileError};

@@ -1,6 +1,7 @@
 //! The store of a lake, by its URL.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -88,6 +89,21 @@ impl Location {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Copies an object, piece by piece; `false` if there is none.
+    pub(crate) async fn copy(&self, path: &str, to: &mut File) -> Result<bool, LakeError> {
+        let failed = |source| LakeError::Store { doing: "read", path: self.url_of(path), source };
+        let found = match self.store.get_opts(&self.path(path), GetOptions::default()).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut pieces = found.into_stream();
+        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+            to.write_all(&piece)?;
+        }
+        Ok(true)
     }
 
     /// The metadata of an object, if there is one.

@@ -7,6 +7,7 @@ use dayfold::time::Day;
 use crate::LakeError;
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported};
+use crate::cut::Cut;
 use crate::hive::Hive;
 use crate::iceberg::Iceberg;
 
@@ -37,6 +38,15 @@ impl Table {
         match self {
             Table::Hive(table) => table.path(day),
             Table::Iceberg(table) => table.path(day, version),
+        }
+    }
+
+    /// Whether a later period can be started from than the table says. Files of Hive's layout are replaced one by one, so it has no state
+    /// of all of them.
+    pub(crate) fn is_behind(&self, cut: &Cut) -> bool {
+        match self {
+            Table::Hive(_) => false,
+            Table::Iceberg(table) => table.is_behind(cut),
         }
     }
 

@@ -143,6 +143,10 @@ struct Run {
     /// times.
     #[arg(long, value_name = "VIEW")]
     remove: Vec<String>,
+    /// Starts a new data folder from an export with `states = true`: its sealed periods are taken over, and of the sources only counts
+    /// what is not in them.
+    #[arg(long, value_name = "EXPORT")]
+    start_from: Option<String>,
     /// The number of workers of each process; the default is that of the file, or 1.
     #[arg(short = 'w', long, value_name = "NUM", env = "DAYFOLD_WORKERS")]
     workers: Option<usize>,
@@ -246,6 +250,7 @@ fn execute_run(
             cluster,
             rebuild: options.rebuild.clone(),
             remove: options.remove.clone(),
+            start_from: options.start_from.clone(),
             data,
             reload: asked_to_reload(),
             json,

@@ -53,6 +53,10 @@ pub(crate) fn views(
     let known = |name: &str| report.views.iter().find(|view| view.record.name == name);
     let of_file = plan.views.iter().map(|view| {
         let (name, asked) = (view.config.name.value.clone(), view.definition.record());
+        let past = plan.past.as_ref().and_then(|(past, _)| past.refuses(&asked));
+        if let Some(why) = past {
+            return (name, Next::Refuses(why));
+        }
         let next = match known(&name) {
             None if !has_begun => Next::GoesOn("it is new".to_owned()),
             None if is_logged => Next::Computes("it is new".to_owned()),

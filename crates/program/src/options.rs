@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub rebuild: Vec<String>,
     /// Views that the file no longer has, and that are removed from the data folder whatever the log has.
     pub remove: Vec<String>,
+    /// The export whose sealed periods a new data folder takes over.
+    pub start_from: Option<String>,
     /// The data folder; replaces the one that the file names.
     pub data: Option<PathBuf>,
     /// Set by SIGHUP, which requests that the file is read again.

@@ -10,7 +10,7 @@ use crate::engine::ingest::reader::{Feeding, Keep};
 use crate::engine::progress::SourceNumbers;
 use crate::engine::shared::Shared;
 use crate::log::{Extent, Extents};
-use crate::source::{More, Partitioned, Refused, Share, SourceError, Taking, Watermark};
+use crate::source::{More, Partitioned, Refused, Reread, Share, SourceError, Taking, Watermark};
 use crate::time::EventTime;
 use crate::view::View;
 
@@ -109,6 +109,7 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
         source: usize,
         partitioned: &Partitioning<E>,
         known: &Arc<Extents>,
+        reread: Option<&Reread<E>>,
         shared: &Arc<Shared>,
         (worker, workers): (usize, usize),
     ) -> ShareReader<E> {
@@ -116,7 +117,10 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
         let thread = std::thread::current();
         let partitioned = Arc::clone(partitioned);
         let source_name = partitioned.name().to_owned();
-        let share = Share { source: source_name, worker, workers, known: Arc::clone(known) };
+        let reread = reread.cloned();
+        let before = reread.as_ref().map(|reread| Arc::clone(reread.before())).unwrap_or_default();
+        let known = Arc::clone(known);
+        let share = Share { source: source_name, worker, workers, known, reread: before };
         let reading = Arc::clone(shared);
         let read = move || {
             // If nobody listens any more, the engine is stopping.
@@ -126,7 +130,7 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
                 !gone
             };
             let name = share.source.clone();
-            if let Err(source) = read_share(&*partitioned, share, &reading, &send) {
+            if let Err(source) = read_share(&*partitioned, share, reread, &reading, &send) {
                 let error = SourceError::Io { name, source };
                 send(FromShare::Failed(error.into()));
             }
@@ -144,11 +148,13 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
 fn read_share<E: Send + Sync + 'static>(
     partitioned: &dyn Partitioned<E>,
     share: Share,
+    reread: Option<Reread<E>>,
     shared: &Shared,
     send: &impl Fn(FromShare<E>) -> bool,
 ) -> std::io::Result<()> {
     let mut partitions = partitioned.open(&share)?;
     let mut taking = Taking::new(share, partitioned.options(), shared.clock.now());
+    taking.reread = reread;
     let mut told = None;
     loop {
         taking.now = shared.clock.now();

@@ -537,7 +537,9 @@ mod tests {
         let ranges = [range(SOURCE, begin.at(), &end)];
         let refused = Refused { line: 4, reason: "no".to_owned(), row: Vec::new() };
         let known = Known::new(&ranges, vec![refused]).unwrap();
-        let shared = Shared::new(vec![], 1, EventTime::MIN, 0, Clock::default(), Arc::default());
+        let read = (Arc::default(), false);
+        let shared =
+            Shared::new(vec![], 1, EventTime::MIN, 0, Clock::default(), Arc::default(), read);
         let told = std::cell::RefCell::new(Vec::new());
         read_all(Some(Box::new(open(content))), &shared, &known, |found| {
             told.borrow_mut().push(match found {

@@ -45,6 +45,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
     /// Enters records with the positions after them.
     fn enter_read(&mut self, read: ReadBatch<E>) -> usize {
         let ReadBatch { events, refused, extents, .. } = read;
+        self.entered.extend(extents.iter().map(|(name, extent)| (name.clone(), extent.to)));
         let rows = events.len() + refused.len();
         if extents.is_empty() {
             return rows;
@@ -91,6 +92,13 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             self.feed.ask_to_stop(outcome_of(&error));
         }
         rows
+    }
+
+    /// Notes how far this worker's partitions are when its floor rises.
+    pub(super) fn tell_positions(&self, floor: EventTime) {
+        if self.has_told && !self.shares.is_empty() {
+            self.start.shared.cuts.rose(self.worker.index(), floor, &self.entered);
+        }
     }
 
     /// Tells all workers when the clock of a share has passed the end of a day, or the share is quiet.

@@ -98,6 +98,8 @@ pub(super) struct File {
     /// Whether nothing is left after that.
     pub(super) is_finished: bool,
     is_plain: bool,
+    /// A block ends at each of these bytes, since what is before them is read again.
+    stops: Vec<u64>,
     source: Option<CsvSource>,
     /// The block that was read but not handed out, and the position after it.
     next: Option<(RowBlock, Consumed)>,
@@ -113,6 +115,7 @@ impl File {
         path: PathBuf,
         name: &str,
         committed: Option<&Committed>,
+        stops: &[u64],
     ) -> Result<File, SourceError> {
         let mark = committed.map(|committed| Mark::decode(&committed.mark));
         if let Some(None) = mark {
@@ -135,6 +138,7 @@ impl File {
             consumed: mark.map(|mark| mark.consumed),
             is_finished: finished.is_some(),
             is_plain: false,
+            stops: stops.to_vec(),
             source: None,
             next: None,
             coming: Coming::Nothing,
@@ -212,7 +216,9 @@ impl File {
             return Ok(Coming::Nothing);
         }
         let Some(source) = &mut self.source else { return Ok(Coming::Nothing) };
-        let limit = ReadLimit { rows, clock: EventTime::MAX, bytes: u64::MAX, now };
+        let consumed = source.consumed().bytes;
+        let bytes = self.stops.iter().copied().find(|stop| consumed < *stop).unwrap_or(u64::MAX);
+        let limit = ReadLimit { rows, clock: EventTime::MAX, bytes, now };
         let mut clock = source.clock();
         let mut found = if clock == EventTime::MIN {
             // The clock after the first row.
@@ -223,6 +229,11 @@ impl File {
         if let Read::AtClock { clock: first } = found {
             clock = first;
             found = source.read(limit)?;
+        }
+        if found == Read::AtBytes {
+            // Only what is no row was left before that byte.
+            self.stops.retain(|stop| *stop > bytes);
+            return self.read_next(options, watching, now, rows);
         }
         let Read::Rows(block) = found else { return Ok(Coming::Nothing) };
         self.next = Some((block, source.consumed()));

@@ -73,7 +73,8 @@ impl<E: Send + Sync + 'static> Reading<E> {
                     let at = self.files.len();
                     self.by_name.insert(name.to_owned(), at);
                     let committed = self.share.committed(name);
-                    self.files.push(File::new(path.clone(), name, committed.as_ref())?);
+                    let stops = self.share.reread_before(name).to_vec();
+                    self.files.push(File::new(path.clone(), name, committed.as_ref(), &stops)?);
                     self.look_again(at, into)?;
                 }
                 None => {}

@@ -215,13 +215,18 @@ impl Metadata {
         self.snapshots.push(snapshot);
     }
 
-    /// Drops all but the newest snapshots; returns the dropped ones.
-    pub(super) fn expire(&mut self, keep: usize) -> Vec<Snapshot> {
+    /// Drops all but the newest snapshots, and the newest one that has a property.
+    pub(super) fn expire(&mut self, keep: usize, property: &str) {
         let surplus = self.snapshots.len().saturating_sub(keep.max(1));
-        let gone: Vec<Snapshot> = self.snapshots.drain(..surplus).collect();
+        let has = |snapshot: &&Snapshot| snapshot.summary.contains_key(property);
+        let kept = self.snapshots.iter().rev().find(has).map(|snapshot| snapshot.snapshot_id);
+        let mut at = 0;
+        self.snapshots.retain(|snapshot| {
+            at += 1;
+            at > surplus || Some(snapshot.snapshot_id) == kept
+        });
         let kept: Vec<i64> = self.snapshots.iter().map(|snapshot| snapshot.snapshot_id).collect();
         self.snapshot_log.retain(|entry| kept.contains(&entry.snapshot_id));
-        gone
     }
 
     /// Records the metadata file that this one replaces; returns the ones that need not be kept any longer.

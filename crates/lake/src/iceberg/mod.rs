@@ -15,6 +15,7 @@
 
 mod avro;
 mod metadata;
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,10 +24,12 @@ use dayfold::time::Day;
 
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported, NewFile};
+use crate::cut::Cut;
 use crate::store::Location;
 use crate::{LakeError, period, random};
 use avro::{Entry, Manifest, Status};
 use metadata::{Metadata, Snapshot};
+pub(crate) use past::past;
 
 /// Beyond this many, manifests are merged into one, because a reader opens each of them.
 const MANIFESTS: usize = 32;
@@ -142,6 +145,12 @@ impl Iceberg {
         Ok(())
     }
 
+    /// Whether the newest snapshot is not that of this cut.
+    pub(crate) fn is_behind(&self, cut: &Cut) -> bool {
+        let snapshot = self.metadata.as_ref().and_then(Metadata::snapshot);
+        snapshot.and_then(|snapshot| snapshot.summary.get(CUT_NAME)) != Some(&cut.name())
+    }
+
     /// Commits files as the rows of their days, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
         for _ in 0..ATTEMPTS {
@@ -183,6 +192,12 @@ impl Iceberg {
         };
         let mut summary = summary(commit, &manifests, &self.days);
         summary.extend(commit.certificate.clone());
+        if let Some(cut) = &commit.cut {
+            let path = format!("metadata/{snapshot}-cut.json");
+            self.place.put(&path, cut.encode()).await?;
+            summary.insert(CUT.to_owned(), self.place.url_of(&path));
+            summary.insert(CUT_NAME.to_owned(), cut.name());
+        }
         metadata.add(Snapshot {
             snapshot_id: snapshot,
             parent_snapshot_id: parent,
@@ -310,7 +325,7 @@ impl Iceberg {
             return Ok(());
         }
         let mut metadata = metadata.clone();
-        metadata.expire(self.snapshots);
+        metadata.expire(self.snapshots, CUT);
         metadata.last_updated_ms += 1;
         metadata.replaces(self.place.url_of(&metadata_path(self.version)));
         if !self.write_metadata(&metadata).await? {
@@ -322,8 +337,8 @@ impl Iceberg {
         for folder in ["metadata", "data"] {
             for (name, age) in self.place.list_with_age(folder).await? {
                 let path = format!("{folder}/{name}");
-                let is_avro_or_data = folder == "data" || name.ends_with(".avro");
-                if is_avro_or_data && !named.contains(&path) && age > ORPHAN_AGE {
+                let is_ours = name.ends_with(".avro") || name.ends_with("-cut.json");
+                if (folder == "data" || is_ours) && !named.contains(&path) && age > ORPHAN_AGE {
                     self.place.delete(&path).await?;
                 }
             }
@@ -335,6 +350,9 @@ impl Iceberg {
     async fn named(&self, metadata: &Metadata) -> Result<HashSet<String>, LakeError> {
         let mut named = HashSet::new();
         for snapshot in &metadata.snapshots {
+            if let Some(cut) = snapshot.summary.get(CUT) {
+                named.insert(self.within(cut)?);
+            }
             let list = self.within(&snapshot.manifest_list)?;
             for manifest in avro::read_list(&list, &self.read(&list).await?)? {
                 let path = self.within(&manifest.path)?;
@@ -353,25 +371,38 @@ impl Iceberg {
     }
 
     async fn read(&self, path: &str) -> Result<bytes::Bytes, LakeError> {
-        self.place.get(path).await?.ok_or_else(|| self.wrong(path, "it is gone"))
+        read(&self.place, path).await
     }
 
-    /// The name of an object within the table.
     fn within(&self, url: &str) -> Result<String, LakeError> {
-        let path = url.strip_prefix(self.place.url()).and_then(|path| path.strip_prefix('/'));
-        let path = path.ok_or_else(|| {
-            self.wrong(
-                url,
-                format!("expected a name below {}: was the table moved?", self.place.url()),
-            )
-        })?;
-        Ok(self.place.decoded(path))
+        within(&self.place, url)
     }
 
     fn wrong(&self, path: &str, what: impl ToString) -> LakeError {
-        LakeError::Table { path: self.place.url_of(path), what: what.to_string() }
+        wrong(&self.place, path, what)
     }
 }
+
+async fn read(table: &Location, path: &str) -> Result<bytes::Bytes, LakeError> {
+    table.get(path).await?.ok_or_else(|| wrong(table, path, "it is gone"))
+}
+
+/// The name of an object within a table.
+fn within(table: &Location, url: &str) -> Result<String, LakeError> {
+    let path = url.strip_prefix(table.url()).and_then(|path| path.strip_prefix('/'));
+    let path = path.ok_or_else(|| {
+        wrong(table, url, format!("expected a name below {}: was the table moved?", table.url()))
+    })?;
+    Ok(table.decoded(path))
+}
+
+fn wrong(table: &Location, path: &str, what: impl ToString) -> LakeError {
+    LakeError::Table { path: table.url_of(path), what: what.to_string() }
+}
+
+/// What a snapshot says of the state of its sources, if it has all that was sealed then: an object, and a name of its content.
+const CUT: &str = "dayfold.cut";
+const CUT_NAME: &str = "dayfold.cut-name";
 
 /// The property of a table that names its owner.
 pub(crate) const VIEW: &str = "dayfold.view";

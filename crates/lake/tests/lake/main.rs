@@ -5,6 +5,7 @@ mod catalog;
 mod faulty;
 mod folder;
 mod iceberg;
+mod past;
 mod read;
 #[cfg(feature = "rows")]
 mod rows;

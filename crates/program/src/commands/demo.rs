@@ -59,6 +59,7 @@ pub fn demo(demo: &Demo, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<
     let config = Config::parse(Document::new(Path::new("flights"), text))?
         .with_data(Some(demo.data.clone()));
     let options = RunOptions {
+        start_from: None,
         once: demo.once,
         cluster: Cluster::workers(1),
         rebuild: Vec::new(),

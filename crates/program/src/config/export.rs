@@ -21,6 +21,8 @@ pub struct ExportConfig {
     pub catalog: bool,
     /// Whether the sketches of distinct counts and quantiles are columns of the tables too.
     pub sketches: bool,
+    /// Whether the exact state of each row is there, so that a folder can be started from it.
+    pub states: bool,
 }
 
 /// How the files of a view form a table.
@@ -37,7 +39,8 @@ pub(super) fn read(
     root: &Section<'_>,
     views: &[ViewConfig],
 ) -> Result<Vec<ExportConfig>, FileError> {
-    let sections = root.sections("exports", &["views", "url", "table", "catalog", "sketches"])?;
+    let keys = ["views", "url", "table", "catalog", "sketches", "states"];
+    let sections = root.sections("exports", &keys)?;
     sections.into_iter().map(|(name, section)| export(name, &section, views)).collect()
 }
 
@@ -58,9 +61,14 @@ fn export(
         return Err(section
             .error("catalog", "a catalogue has tables of Iceberg: expected table = \"iceberg\""));
     }
+    let states = section.boolean("states")?;
+    if states && table != TableLayout::Iceberg {
+        let message = "a folder is started from one state of all files, which only tables of Iceberg have: expected table = \"iceberg\"";
+        return Err(section.error("states", message));
+    }
     let sketches = section.boolean("sketches")?;
     let url = section.needed_text("url", "\"file:///folder\"")?;
-    Ok(ExportConfig { name, views, url, table, catalog, sketches })
+    Ok(ExportConfig { name, views, url, table, catalog, sketches, states })
 }
 
 /// The views that `views` names; all of them if it is missing or says so.

@@ -4,15 +4,17 @@
 //! run, and the log keeps the events of all runs. So the folder stores every layout in `layouts.json`, and a view finds
 //! the columns that it needs by their names.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use dayfold::time::EventTime;
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "layouts.json";
 
 /// The columns of events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// The source of the events.
     pub source: String,
@@ -20,6 +22,12 @@ pub struct Layout {
     pub columns: Vec<(String, String)>,
     /// Whether the record itself follows, as it is in the source.
     pub has_record: bool,
+    /// Views that have counted events of these records up to a time, in another folder: they take none from before it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub after: BTreeMap<String, EventTime>,
+    /// The events are whole rows of this view, and have one value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_of: Option<String>,
 }
 
 /// All layouts that events of a folder may have; an event has the position of its layout.
@@ -91,7 +99,7 @@ mod tests {
         let layout = |name: &str| Layout {
             source: "s".to_owned(),
             columns: vec![(name.to_owned(), "text".to_owned())],
-            has_record: false,
+            ..Layout::default()
         };
         let mut layouts = Layouts::read(folder.path()).unwrap();
         assert_eq!(

@@ -3,6 +3,7 @@
 //!
 //! - `columns`: the columns of a source, and their types
 //! - `parquet`: the columns of Parquet files
+//! - `past`: the export that a folder was started from
 //! - `record`: splits records of CSV and JSON
 //! - `source`: turns records into events of the library: `[layout, values of columns…]`
 //! - `table`: reads files that statements join views with
@@ -15,6 +16,8 @@ mod layouts;
 mod measure;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg_attr(not(feature = "lake"), allow(dead_code, reason = "only exports are started from"))]
+mod past;
 mod record;
 mod source;
 #[cfg(feature = "sql")]
@@ -38,11 +41,15 @@ use crate::config::{Config, FileError, SourceConfig, SourceKind};
 use crate::error::ProgramError;
 use crate::expr::{Row, Scope};
 use columns::SourceColumns;
+use past::Passing;
+pub(crate) use past::Past;
+#[cfg(feature = "lake")]
+pub(crate) use past::PastView;
 pub(crate) use source::SourcePlan;
 use source::{Reader, Times};
 #[cfg(feature = "sql")]
 pub(crate) use table::add_tables;
-use taking::{Known, Taking};
+use taking::{Known, KnownColumns, Taking};
 use view::ViewPlan;
 
 /// A file that was checked.
@@ -53,6 +60,8 @@ pub struct Plan {
     pub(crate) views: Vec<ViewPlan>,
     /// The columns of events, of this run and of earlier ones.
     pub(crate) layouts: Layouts,
+    /// What the folder was started from, and what counts of records that are read again.
+    pub(crate) past: Option<(Past, Arc<Passing>)>,
 }
 
 impl Plan {
@@ -107,6 +116,7 @@ impl Plan {
                     .map(|column| (column.name.clone(), column.kind.to_string()))
                     .collect(),
                 has_record: keeps_record,
+                ..Layout::default()
             };
             let derived = views.iter().filter_map(|view: &ViewPlan| {
                 let derived = view.derived.get(&index)?;
@@ -125,7 +135,24 @@ impl Plan {
                 derived,
             }));
         }
-        Ok(Plan { config, sources, views, layouts })
+        let past = match &config.data {
+            Some(folder) => Past::read(folder),
+            None => Ok(None),
+        };
+        let past = past.and_then(|past| {
+            let Some(past) = past else { return Ok(None) };
+            let takers = |index: usize| -> Vec<String> {
+                let takers = views.iter().filter(move |view| view.derived.contains_key(&index));
+                takers.map(|view| view.config.name.value.clone()).collect()
+            };
+            let sources = sources.iter().enumerate();
+            let sources: Vec<(usize, Vec<String>)> =
+                sources.map(|(index, source)| (source.layout, takers(index))).collect();
+            let passing = Passing::new(&past, &sources, &mut layouts)?;
+            Ok(Some((past, Arc::new(passing))))
+        });
+        let past = past.map_err(|error| config.document.error_of_file(error))?;
+        Ok(Plan { config, sources, views, layouts, past })
     }
 
     /// Checks that the file has the views that are to be rebuilt, and lacks those that are to be removed.
@@ -153,7 +180,11 @@ impl Plan {
 
     /// How a view takes in events of this run and of earlier ones.
     pub(crate) fn taking(&self, view: &ViewPlan) -> Taking {
+        let name = &view.config.name.value;
         let layout = |layout: &Layout| {
+            if layout.rows_of.as_ref() == Some(name) {
+                return Some(Known::Row);
+            }
             let index =
                 self.config.sources.iter().position(|source| source.name.value == layout.source)?;
             let derived = view.derived.get(&index)?;
@@ -166,7 +197,8 @@ impl Plan {
                 slot(name).filter(|&slot| columns[slot].kind().to_string() != *kind)
             });
             let retyped = retyped.collect();
-            Some(Known { derived: Arc::clone(derived), source, slots, retyped })
+            let (derived, after) = (Arc::clone(derived), layout.after.get(name).copied());
+            Some(Known::Columns(KnownColumns { derived, source, after, slots, retyped }))
         };
         Taking::new(self.layouts.iter().map(layout).collect())
     }

@@ -11,9 +11,19 @@ use super::view::Derived;
 use crate::expr::Cell;
 
 /// How a view uses events of one layout.
-pub(crate) struct Known {
+pub(crate) enum Known {
+    /// The values are columns of a source.
+    Columns(KnownColumns),
+    /// The one value is a whole row of the view.
+    Row,
+}
+
+/// How a view uses the columns of a source.
+pub(crate) struct KnownColumns {
     pub(crate) derived: Arc<Derived>,
     pub(crate) source: Arc<SourcePlan>,
+    /// The view takes no events from before this time.
+    pub(crate) after: Option<EventTime>,
     /// The slot of each value of an event, if anything reads it now.
     pub(crate) slots: Vec<Option<usize>>,
     /// The slots whose columns had another type when the event was read.
@@ -42,7 +52,18 @@ impl Taking {
             Some(RowValue::Integer(layout)) => usize::try_from(layout).ok()?,
             _ => return None,
         };
-        let Known { derived, source, slots, retyped } = self.layouts.get(layout)?.as_ref()?;
+        let known = match self.layouts.get(layout)?.as_ref()? {
+            Known::Row => {
+                let Some(RowValue::Bytes(row)) = values.next() else { return None };
+                filling.set_state(row);
+                return Some(event.time());
+            }
+            Known::Columns(known) => known,
+        };
+        let KnownColumns { derived, source, after, slots, retyped } = known;
+        if after.is_some_and(|after| event.time() < after) {
+            return None;
+        }
         let columns = &source.reader.slots;
         let mut cells: Vec<Cell<'e>> = vec![Cell::Null; columns.len()];
         for (slot, value) in slots.iter().zip(values) {

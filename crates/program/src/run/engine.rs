@@ -68,6 +68,17 @@ pub(crate) fn build(
             None => engine.partitioned(files(&plan.config, source, options.once)),
         };
     }
+    #[cfg(feature = "lake")]
+    if let Some((rows, reread)) = super::past::Rows::of(plan).zip(super::past::reread(plan)) {
+        engine = engine.partitioned(rows).reread(reread);
+    }
+    #[cfg(not(feature = "lake"))]
+    if plan.past.is_some() {
+        let needs = crate::config::not_built("lake");
+        return Err(ProgramError::Input(format!(
+            "the data folder was started from an export: {needs}"
+        )));
+    }
     let (before, kept) = (refusals.clone(), refusals.clone());
     // Older builds, which did not treat files as partitions, read a file in order; so does `demo` at a pace.
     engine = engine.refuse_former_source();

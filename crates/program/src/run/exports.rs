@@ -1,10 +1,12 @@
 //! Exports sealed periods as Parquet: while the program runs, and completely when a run ends.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dayfold::view::Closing;
 use dayfold_http::{ExportNumbers, Server};
 use dayfold_lake::{Catalog, Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
 
@@ -21,6 +23,7 @@ pub(crate) struct Exports {
     /// Of each of them.
     options: Vec<LakeOptions>,
     folder: PathBuf,
+    positions: Positions,
 }
 
 /// Checks the exports of a file, without connecting to their stores.
@@ -45,7 +48,7 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
 }
 
 /// The URL; a path without a scheme is a folder, relative to the file.
-fn url(config: &Config, export: &ExportConfig) -> String {
+pub(super) fn url(config: &Config, export: &ExportConfig) -> String {
     let said = &export.url.value;
     if said.contains("://") {
         return said.clone();
@@ -60,7 +63,7 @@ fn options(config: &Config, export: &ExportConfig) -> LakeOptions {
         TableLayout::Iceberg => Layout::Iceberg,
         TableLayout::Hive => Layout::Hive,
     };
-    let mut options = LakeOptions::default().layout(layout);
+    let mut options = LakeOptions::default().layout(layout).states(export.states);
     // Sketches that the file does not name.
     for view in config.views.iter().filter(|_| !export.sketches) {
         let names = || view.measures.iter().map(|(name, _)| &name.value);
@@ -69,6 +72,16 @@ fn options(config: &Config, export: &ExportConfig) -> LakeOptions {
         options = options.without(&view.name.value, sketches);
     }
     options
+}
+
+/// How far sources had been read when a closing of a view was complete, if that is known.
+pub(crate) type Positions =
+    Arc<dyn Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync>;
+
+/// Opens a lake that records positions.
+fn open_with(positions: &Positions, options: LakeOptions, url: &str) -> Result<Lake, LakeError> {
+    let positions = Arc::clone(positions);
+    Ok(Lake::open(url, options)?.positions(move |view, closing| positions(view, closing)))
 }
 
 fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
@@ -95,18 +108,22 @@ pub(super) fn serve_catalog(config: &Config, server: Server) -> Result<Server, P
 
 impl Exports {
     /// Starts to export the views of a folder that a program has open.
-    pub(crate) fn start(config: &Config, folder: &Path) -> Result<Exports, ProgramError> {
+    pub(crate) fn start(
+        config: &Config,
+        folder: &Path,
+        positions: Positions,
+    ) -> Result<Exports, ProgramError> {
         let targets: Vec<(ExportConfig, String)> =
             config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
         let exporters = targets.iter().map(|(export, url)| {
-            let lake = Lake::open(url, options(config, export))?;
+            let lake = open_with(&positions, options(config, export), url)?;
             Exporter::start(lake, folder, export.views.clone(), ExporterOptions::default())
         });
         let exporters: Result<Vec<Exporter>, LakeError> = exporters.collect();
         let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
         let exporters = Arc::new(Mutex::new(exporters));
         let options = config.exports.iter().map(|export| options(config, export)).collect();
-        Ok(Exports { exporters, targets, options, folder: folder.to_owned() })
+        Ok(Exports { exporters, targets, options, folder: folder.to_owned(), positions })
     }
 
     /// Returns their progress.
@@ -149,7 +166,7 @@ impl Exports {
             let failed = |error: LakeError| {
                 ProgramError::Failed(format!("exports.{}: {error}", export.name.value))
             };
-            let lake = Lake::open(url, options.clone()).map_err(failed)?;
+            let lake = open_with(&self.positions, options.clone(), url).map_err(failed)?;
             for view in &export.views {
                 runtime.block_on(self.complete_view(&lake, view, stop)).map_err(failed)?;
             }

@@ -5,6 +5,7 @@
 //! - `kafka`: sources that are Kafka topics
 //! - `parquet`: sources that are Parquet files
 //! - `exports`: sealed periods, written as Parquet
+//! - `past`: a new folder that is started from an export
 //! - `sinks`: answers, written to other stores
 //! - `targets`: the stores that sinks name
 //! - `refused`: the refused rows
@@ -25,6 +26,8 @@ mod exports;
 mod kafka;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "lake")]
+mod past;
 mod refused;
 mod reload;
 mod serve;
@@ -98,6 +101,9 @@ pub(crate) fn run_then(
     last: &mut dyn FnMut(&Running) -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
     let mut plan = Plan::new(config)?;
+    if let Some(export) = &options.start_from {
+        plan = started_from(plan, export)?;
+    }
     plan.check_names(&options.rebuild, &options.remove)?;
     serve::check_files(&plan.config)?;
     let process = options.cluster.process();
@@ -149,6 +155,19 @@ pub(crate) fn run_then(
         exports.complete(stop)?;
     }
     Ok(())
+}
+
+/// The plan of a new folder that takes over the sealed periods of an export.
+#[cfg(feature = "lake")]
+fn started_from(plan: Plan, export: &str) -> Result<Plan, ProgramError> {
+    past::begin(&plan, export)?;
+    Ok(Plan::new(plan.config)?)
+}
+
+#[cfg(not(feature = "lake"))]
+fn started_from(_: Plan, export: &str) -> Result<Plan, ProgramError> {
+    let needs = crate::config::not_built("lake");
+    Err(ProgramError::Input(format!("--start-from {export}: {needs}")))
 }
 
 /// Prints a message on standard error, as a line of JSON if requested.

@@ -60,7 +60,11 @@ impl Session {
         #[cfg(feature = "lake")]
         let exports = match folder {
             Some(folder) if !plan.config.exports.is_empty() => {
-                let exports = super::exports::Exports::start(&plan.config, folder);
+                let exports = super::exports::Exports::start(
+                    &plan.config,
+                    folder,
+                    super::past::positions(plan, &running),
+                );
                 Some(exports.inspect_err(failed)?)
             }
             _ => None,

@@ -40,8 +40,13 @@ pub(crate) struct Serving(Child, pub(crate) String);
 impl Serving {
     /// Starts it, and waits until it answers.
     pub(crate) fn start(folder: &Path) -> Serving {
+        Serving::start_with(folder, &[])
+    }
+
+    /// The same, with more options.
+    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Serving {
         let mut command = dayfold();
-        command.args(["run", "f.toml"]).current_dir(folder).stderr(Stdio::piped());
+        command.args(["run", "f.toml"]).args(options).current_dir(folder).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines.find_map(|line| line.ok().filter(|line| line.starts_with("http://")));
