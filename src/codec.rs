@@ -65,8 +65,8 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 /// The first byte of rows of this form.
 const ROW_VERSION: u8 = 1;
 
-/// A row of a sealed day as one run of bytes, for a column of its own in an export: its version, the length of the key, and the key and
-/// the aggregate as files have them.
+/// A row of a sealed day as one run of bytes, for a column of its own in an export: its version, the length of the key,
+/// and the key and the aggregate as files have them.
 pub(crate) fn pack_row(key: &[u8], aggregate: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(key.len() + aggregate.len() + 6);
     packed.push(ROW_VERSION);

@@ -134,8 +134,9 @@ impl<'a> RowBuilder<'a> {
     }
 
     /// Makes the event a whole row of a sealed period: a value of the column `_state` of
-    /// [`RowOptions::states`](crate::rows::RowOptions::states). The row is added with its key and all that it has counted, and values
-    /// that are set are not looked at. A row of a view with other columns in its key, or other measures, is wrong.
+    /// [`RowOptions::states`](crate::rows::RowOptions::states). The row is added with its key and all that it has
+    /// counted, and values that are set are not looked at. A row of a view with other columns in its key, or other
+    /// measures, is wrong.
     pub fn set_state(&mut self, bytes: impl Into<Cow<'a, [u8]>>) {
         self.state = Some(bytes.into());
     }

@@ -72,12 +72,12 @@ impl Observer {
         }
     }
 
-    /// How far each partition had been read when a closing of a view was complete, by the names of its source and its own, with a
-    /// slash between. What is sealed through the closing is the events of its periods among the records before these positions:
-    /// [`Engine::reread`](crate::Engine::reread) lets another data folder go on from there.
+    /// How far each partition had been read when a closing of a view was complete, by the names of its source and its
+    /// own, with a slash between. What is sealed through the closing is the events of its periods among the records
+    /// before these positions: [`Engine::reread`](crate::Engine::reread) lets another data folder go on from there.
     ///
-    /// `None` if that is not known: the closing was complete in an earlier run or long ago, is not complete, or the engine has
-    /// several processes or a source without partitions. Events that are pushed have no position.
+    /// `None` if that is not known: the closing was complete in an earlier run or long ago, is not complete, or the
+    /// engine has several processes or a source without partitions. Events that are pushed have no position.
     pub fn positions(&self, view: &str, closing: Closing) -> Option<BTreeMap<String, u64>> {
         self.shared.positions(view, closing)
     }

@@ -20,9 +20,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Has records of sources with partitions filtered up to a position, because another data folder has counted some of their
-    /// events, and its sealed periods were taken over into this one. Give it in every run of the folder: partitions that it
-    /// has not read to these positions yet go on to be filtered.
+    /// Has records of sources with partitions filtered up to a position, because another data folder has counted some
+    /// of their events, and its sealed periods were taken over into this one. Give it in every run of the folder:
+    /// partitions that it has not read to these positions yet go on to be filtered.
     #[must_use]
     pub fn reread(mut self, reread: Reread<E>) -> Self {
         self.reread = Some(reread);

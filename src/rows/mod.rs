@@ -84,8 +84,9 @@ impl RowOptions {
         RowOptions { sketches, ..self }
     }
 
-    /// The same, with or without a last column `_state`: the key and the aggregate of the row as they are in the folder, so that a
-    /// dynamic view can take them in again ([`RowBuilder::set_state`](crate::dynamic::RowBuilder::set_state)).
+    /// The same, with or without a last column `_state`: the key and the aggregate of the row as they are in the
+    /// folder, so that a dynamic view can take them in again
+    /// ([`RowBuilder::set_state`](crate::dynamic::RowBuilder::set_state)).
     #[must_use]
     pub fn states(self, states: bool) -> RowOptions {
         RowOptions { states, ..self }

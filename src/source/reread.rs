@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Records of partitions before a position that an earlier data folder had counted in part: in its sealed periods, which are there,
-/// and not in those that were open, which are lost.
+/// Records of partitions before a position that an earlier data folder had counted in part: in its sealed periods,
+/// which are there, and not in those that were open, which are lost.
 ///
 /// ```
 /// use dayfold::Engine;
@@ -29,9 +29,9 @@ pub struct Reread<E> {
 type Pass<E> = dyn Fn(&str, u64, E) -> Option<E> + Send + Sync;
 
 impl<E> Reread<E> {
-    /// Records of these partitions before these positions; a partition may have several, if views have counted different numbers
-    /// of its records. `pass` is given the name of a partition, the number of the record after
-    /// this one, and an event; it returns the event as it is to enter, or nothing if all of it is counted.
+    /// Records of these partitions before these positions; a partition may have several, if views have counted
+    /// different numbers of its records. `pass` is given the name of a partition, the number of the record after this
+    /// one, and an event; it returns the event as it is to enter, or nothing if all of it is counted.
     ///
     /// A name is that of the source and of the partition, with a slash between, as
     /// [`Observer::positions`](crate::engine::Observer::positions) has them.

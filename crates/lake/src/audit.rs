@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
 use dayfold::time::Day;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::LakeError;
 use crate::columns::Builders;
 use crate::commit::Exported;
 use crate::folder::View;
+use crate::guard::guarded;
 use crate::store::Location;
 use crate::table::Table;
 
@@ -34,8 +36,9 @@ pub(crate) async fn compare(
     let Some(bytes) = place.get(&exported.path).await? else {
         return Ok(Some("the file is gone".to_owned()));
     };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build());
+    let reader = guarded(|| {
+        ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(BATCH_ROWS).build()
+    });
     let mut batches = match reader {
         Ok(batches) => batches,
         Err(error) => return Ok(Some(format!("the file cannot be read: {error}"))),
@@ -49,23 +52,28 @@ pub(crate) async fn compare(
         builders.push(&row[skipped..])?;
         rows += 1;
         if builders.rows() == BATCH_ROWS && wrong.is_none() {
-            wrong = difference(&builders.take()?, batches.next(), rows);
+            wrong = difference(&builders.take()?, next(&mut batches), rows);
         }
         Ok(())
     })?;
     if wrong.is_none() && builders.rows() > 0 {
-        wrong = difference(&builders.take()?, batches.next(), rows);
+        wrong = difference(&builders.take()?, next(&mut batches), rows);
     }
-    if wrong.is_none() && batches.next().is_some() {
+    if wrong.is_none() && next(&mut batches).is_some() {
         wrong = Some("the file has more rows than the day".to_owned());
     }
     Ok(wrong)
 }
 
+/// The next rows of the file.
+fn next(batches: &mut ParquetRecordBatchReader) -> Option<Result<RecordBatch, ArrowError>> {
+    guarded(|| batches.next().transpose()).transpose()
+}
+
 /// The difference between rows of the folder and rows of the file, if there is one.
 fn difference(
     expected: &RecordBatch,
-    found: Option<Result<RecordBatch, arrow_schema::ArrowError>>,
+    found: Option<Result<RecordBatch, ArrowError>>,
     rows: usize,
 ) -> Option<String> {
     let found = match found {

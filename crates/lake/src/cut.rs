@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 const FORMAT: u32 = 1;
 
-/// A state of a table that is all that was sealed of a view when its sources had been read so far. It is an object beside the
-/// metadata, which a snapshot names.
+/// A state of a table that is all that was sealed of a view when its sources had been read so far. It is an object
+/// beside the metadata, which a snapshot names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cut {
     format: u32,

@@ -81,6 +81,17 @@ pub enum LakeError {
         /// The table.
         table: String,
     },
+    /// Another program has the table's lock, in a store without conditional puts. The exporter tries again.
+    #[error(
+        "{table}: another program writes this table, for {seconds} more seconds at least; the store has no conditional \
+         puts, so only one program can"
+    )]
+    Locked {
+        /// The table.
+        table: String,
+        /// How long its lock lasts, if it is not renewed.
+        seconds: u64,
+    },
     /// A temporary file could not be written.
     #[error("cannot write a temporary file: {0}")]
     Temporary(#[from] io::Error),

@@ -91,10 +91,12 @@ impl View<'_> {
         let through = self.report.closed_through.map(|day| day.to_string());
         let through = through.unwrap_or_else(|| "none".to_owned());
         let edition = self.report.redefined.to_string();
-        [("dayfold.sealed-through", through), ("dayfold.edition", edition)]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        let mut certificate =
+            vec![("dayfold.sealed-through", through), ("dayfold.edition", edition)];
+        if let Some(last) = self.last_closing() {
+            certificate.push(("dayfold.revision", last.to_string()));
+        }
+        certificate.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The columns of its rows: the day, the columns of the key, the measures, and whether the row is sealed.

@@ -92,8 +92,8 @@ impl LakeOptions {
         self
     }
 
-    /// The same, with or without the exact state of each row in a column `_state`, from which a data folder that is lost can be
-    /// started again: see [`Lake::past`]. The default is without states.
+    /// The same, with or without the exact state of each row in a column `_state`, from which a data folder that is
+    /// lost can be started again: see [`Lake::past`]. The default is without states.
     #[must_use]
     pub fn states(self, states: bool) -> LakeOptions {
         LakeOptions { states, ..self }
@@ -111,10 +111,13 @@ pub struct Lake {
     place: Location,
     options: LakeOptions,
     positions: Option<Box<PositionsOf>>,
+    late_events: Option<Box<LateEventsOf>>,
 }
 
 /// How far sources had been read when a closing of a view was complete.
 type PositionsOf = dyn Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync;
+/// How many late events a view has had.
+type LateEventsOf = dyn Fn(&str) -> Option<u64> + Send + Sync;
 
 impl fmt::Debug for Lake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,7 +161,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Url`] if the URL cannot be used. It does not check whether the store can be reached.
     pub fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
-        Ok(Lake { place: Location::open(url)?, options, positions: None })
+        Ok(Lake { place: Location::open(url)?, options, positions: None, late_events: None })
     }
 
     /// Exports the sealed days of a view that are missing in the lake, or that were amended since. Existing files are
@@ -207,18 +210,48 @@ impl Lake {
 
     /// Opens a lake in your own store. `url` is its name for readers.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: &str, options: LakeOptions) -> Lake {
-        Lake { place: Location::of(store, url), options, positions: None }
+        Lake { place: Location::of(store, url), options, positions: None, late_events: None }
     }
 
-    /// The same, which records with its exports how far sources had been read when the last exported period of a view closed, as far as
-    /// `positions` knows it: [`Observer::positions`](dayfold::engine::Observer::positions). A table of Iceberg with
-    /// [states](LakeOptions::states) has a [past](Lake::past) then.
+    /// The same, which records with its exports how far sources had been read when the last exported period of a view
+    /// closed, as far as `positions` knows it: [`Observer::positions`](dayfold::engine::Observer::positions). A table
+    /// of Iceberg with [states](LakeOptions::states) has a [past](Lake::past) then.
     #[must_use]
     pub fn positions(
         self,
         positions: impl Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync + 'static,
     ) -> Lake {
         Lake { positions: Some(Box::new(positions)), ..self }
+    }
+
+    /// The same, whose snapshots say how many late events a view has had, as far as `late_events` knows it: a data
+    /// folder does not keep their number, but [`Observer::progress`](dayfold::engine::Observer::progress) has it.
+    ///
+    /// ```
+    /// use dayfold_lake::{Lake, LakeError, LakeOptions};
+    ///
+    /// # fn main() -> Result<(), LakeError> {
+    /// let lake = Lake::open("memory:///lake", LakeOptions::default())?;
+    /// let lake = lake.late_events(|view| (view == "by-carrier").then_some(17));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn late_events(
+        self,
+        late_events: impl Fn(&str) -> Option<u64> + Send + Sync + 'static,
+    ) -> Lake {
+        Lake { late_events: Some(Box::new(late_events)), ..self }
+    }
+
+    /// The state of the sealed days now, for the description of a table or snapshot.
+    fn certificate(&self, view: &View<'_>) -> BTreeMap<String, String> {
+        let mut certificate = view.certificate();
+        let late = self.late_events.as_ref().and_then(|late| late(view.name()));
+        if let Some(late) = late {
+            certificate.insert("dayfold.late-events".to_owned(), late.to_string());
+        }
+        certificate
     }
 
     pub(crate) fn view_of<'a>(
@@ -282,17 +315,17 @@ impl Lake {
         if !gone.is_empty() {
             done.removed = gone.len() as u64;
             let commit =
-                Commit { removed: gone, certificate: view.certificate(), ..Commit::default() };
+                Commit { removed: gone, certificate: self.certificate(view), ..Commit::default() };
             table.commit(&commit).await?;
         }
         self.write(view, table, changed, &mut done).await?;
-        // Only now the table is what the folder was when the sources had been read so far. It has more while a folder that was
-        // started from it takes its periods over.
+        // Only now the table is what the folder was when the sources had been read so far. It has more while a folder
+        // that was started from it takes its periods over.
         let has_more = table.days().keys().any(|day| Some(*day) > view.through());
         if let Some(cut) = cut.filter(|_| done.unsettled == 0 && !has_more)
             && table.is_behind(&cut)
         {
-            let certificate = view.certificate();
+            let certificate = self.certificate(view);
             table.commit(&Commit { certificate, cut: Some(cut), ..Commit::default() }).await?;
         }
         Ok(done)
@@ -307,7 +340,7 @@ impl Lake {
         done: &mut Export,
     ) -> Result<(), LakeError> {
         let place = self.place_of(view);
-        let mut commit = Commit { certificate: view.certificate(), ..Commit::default() };
+        let mut commit = Commit { certificate: self.certificate(view), ..Commit::default() };
         let mut bytes = 0;
         let is_nothing = days.is_empty();
         for (day, sealed) in days {

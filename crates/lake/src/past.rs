@@ -11,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
+use crate::guard::guarded;
 use crate::store::Location;
 use crate::{Lake, LakeError, iceberg};
 
@@ -60,7 +61,8 @@ impl Past {
         self.through
     }
 
-    /// How far each partition of its sources had been read: those are all of its events of sealed periods among the records before.
+    /// How far each partition of its sources had been read: those are all of its events of sealed periods among the
+    /// records before.
     pub fn positions(&self) -> &BTreeMap<String, u64> {
         &self.positions
     }
@@ -101,8 +103,8 @@ impl PastFile {
 }
 
 impl Lake {
-    /// What a view can be started from: the newest snapshot of its table with the [positions](Lake::positions) of its sources. `None` if
-    /// there is none.
+    /// What a view can be started from: the newest snapshot of its table with the [positions](Lake::positions) of its
+    /// sources. `None` if there is none.
     ///
     /// # Errors
     /// [`LakeError`] if the table cannot be read.
@@ -155,14 +157,14 @@ impl PastRows {
             path: path.clone(),
             what: format!("it cannot be read as Parquet ({error}): it is damaged"),
         };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(wrong)?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(wrong)?;
         if builder.schema().field_with_name(STATE).is_err() {
             let what = format!("it has no column {STATE}: it was exported without states");
             return Err(LakeError::Table { path, what });
         }
         let mask = ProjectionMask::columns(builder.parquet_schema(), [STATE]);
-        let batches = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
-        let batches = batches.map_err(wrong)?;
+        let build = || builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+        let batches = guarded(build).map_err(wrong)?;
         Ok(PastRows { batches, states: None, next: 0, path })
     }
 
@@ -173,8 +175,9 @@ impl PastRows {
     pub fn next_state(&mut self) -> Result<Option<&[u8]>, LakeError> {
         let wrong = |what: String| LakeError::Table { path: self.path.clone(), what };
         while self.states.as_ref().is_none_or(|states| self.next == states.len()) {
-            let Some(batch) = self.batches.next() else { return Ok(None) };
+            let batch = guarded(|| self.batches.next().transpose());
             let batch = batch.map_err(|error| wrong(format!("it is damaged: {error}")))?;
+            let Some(batch) = batch else { return Ok(None) };
             let states = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
             let states = states.ok_or_else(|| wrong(format!("its column {STATE} has no bytes")))?;
             (self.states, self.next) = (Some(states.clone()), 0);

@@ -14,14 +14,17 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
+use crate::guard::guarded;
+
 /// Rows that are made text at once.
 const BATCH_ROWS: usize = 1_024;
 
-/// The rows of a Parquet file, from the first one or from a later one on, each as an object of JSON with the names of its columns.
+/// The rows of a Parquet file, from the first one or from a later one on, each as an object of JSON with the names of
+/// its columns.
 ///
-/// Integers, decimals and floating-point numbers are written as they are, digit by digit; a number that is none (NaN, infinite) is null. Dates and times
-/// are written as in RFC 3339, times without a zone without an offset. Bytes are written as hexadecimal digits. Memory: that of 1,024 rows, and
-/// of a page of each column.
+/// Integers, decimals and floating-point numbers are written as they are, digit by digit; a number that is none (NaN,
+/// infinite) is null. Dates and times are written as in RFC 3339, times without a zone without an offset. Bytes are
+/// written as hexadecimal digits. Memory: that of 1,024 rows, and of a page of each column.
 ///
 /// ```
 /// use std::path::Path;
@@ -72,8 +75,8 @@ impl ParquetRows {
     /// Opens a file behind so many of its rows.
     ///
     /// # Errors
-    /// [`RowsFileError`] if there is no such file, it is no whole file of Parquet, two of its columns have one name, or a column is of
-    /// a type that has no text (an interval).
+    /// [`RowsFileError`] if there is no such file, it is no whole file of Parquet, two of its columns have one name, or
+    /// a column is of a type that has no text (an interval).
     pub fn open(path: &Path, skip: u64) -> Result<ParquetRows, RowsFileError> {
         let wrong = |what: String| RowsFileError { path: path.to_owned(), what };
         let damaged = |error: ParquetError| {
@@ -130,8 +133,8 @@ impl ParquetRows {
     /// [`RowsFileError`] if the file is damaged.
     pub fn next_row(&mut self) -> Result<Option<&[u8]>, RowsFileError> {
         if self.next == self.text.len() {
-            let batch = guarded(|| Ok(self.batches.next().transpose()?));
-            let read = match batch.map_err(ArrowError::from).transpose() {
+            let batch = guarded(|| self.batches.next().transpose());
+            let read = match batch.transpose() {
                 None if self.read < self.rows => Err(ArrowError::ParquetError(format!(
                     "its footer says that it has {} rows",
                     self.rows
@@ -161,14 +164,6 @@ impl ParquetRows {
         self.next = (self.next + length + 1).min(self.text.len());
         Ok(Some(&rest[..length]))
     }
-}
-
-/// What the library of Parquet makes of a file: on some damage it panics.
-fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
-    read.unwrap_or_else(|_| {
-        Err(ParquetError::General("its pages contradict each other".to_owned()))
-    })
 }
 
 /// The same columns, with times in UTC: a time is the same in every zone, and names of zones need a database.

@@ -14,8 +14,8 @@ use object_store::{
 };
 use url::Url;
 
-use crate::LakeError;
 use crate::file::Written;
+use crate::{LakeError, lock, random};
 
 /// Files beyond this size are sent in parts of it.
 const PART: usize = 8 << 20;
@@ -29,6 +29,8 @@ pub(crate) struct Location {
     url: String,
     /// The folder, if it is on a disk: files there have to be synced.
     folder: Option<PathBuf>,
+    /// The name of this writer, for locks.
+    writer: Arc<str>,
 }
 
 impl Location {
@@ -45,13 +47,14 @@ impl Location {
         }
         let (store, root) = open(&parsed).map_err(wrong)?;
         let folder = parsed.to_file_path().ok().filter(|_| parsed.scheme() == "file");
-        Ok(Location { store, root, url: url.trim_end_matches('/').to_owned(), folder })
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Location { store, root, url, folder, writer: random::uuid().into() })
     }
 
     /// A place in an open store.
     pub(crate) fn of(store: Arc<dyn ObjectStore>, url: &str) -> Location {
         let url = url.trim_end_matches('/').to_owned();
-        Location { store, root: Path::default(), url, folder: None }
+        Location { store, root: Path::default(), url, folder: None, writer: random::uuid().into() }
     }
 
     /// A place within this one.
@@ -61,6 +64,7 @@ impl Location {
             root: self.root.clone().join(folder),
             url: format!("{}/{}", self.url, encoded(folder)),
             folder: self.folder.as_ref().map(|at| at.join(folder)),
+            writer: Arc::clone(&self.writer),
         }
     }
 
@@ -171,16 +175,28 @@ impl Location {
         put.map(drop).map_err(failed)
     }
 
-    /// Puts an object where there is none yet. Returns `false` if another program was first.
+    /// Puts an object where there is none yet. Returns `false` if another program was first. In a store that has no
+    /// conditional puts, this takes the table's lock first.
     pub(crate) async fn create(&self, path: &str, bytes: Vec<u8>) -> Result<bool, LakeError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let put = self.store.put_opts(&self.path(path), PutPayload::from(bytes), options).await;
+        let payload = PutPayload::from(bytes.clone());
+        let put = self.store.put_opts(&self.path(path), payload, options).await;
         match put {
             Ok(_) => Ok(true),
             Err(
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. },
             ) => Ok(false),
+            Err(
+                object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. },
+            ) => {
+                lock::take(self, &self.writer).await?;
+                if self.head(path).await?.is_some() {
+                    return Ok(false);
+                }
+                self.put(path, bytes).await.map(|()| true)
+            }
             Err(source) => {
                 Err(LakeError::Store { doing: "create", path: self.url_of(path), source })
             }

@@ -41,8 +41,8 @@ impl Table {
         }
     }
 
-    /// Whether a later period can be started from than the table says. Files of Hive's layout are replaced one by one, so it has no state
-    /// of all of them.
+    /// Whether a later period can be started from than the table says. Files of Hive's layout are replaced one by one,
+    /// so it has no state of all of them.
     pub(crate) fn is_behind(&self, cut: &Cut) -> bool {
         match self {
             Table::Hive(_) => false,

@@ -55,7 +55,8 @@ enum Command {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// Checks a file, and prints the columns of each view and what the next run does with the data folder. Writes nothing.
+    /// Checks a file, and prints the columns of each view and what the next run does with the data folder. Writes
+    /// nothing.
     Check {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
@@ -106,6 +107,15 @@ enum Command {
         #[command(subcommand)]
         what: SinkCommand,
     },
+    /// Reads exported files back, and compares them with the sealed days row by row. The program may be running.
+    Audit {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+        /// Writes files that are missing, damaged or different again.
+        #[arg(long)]
+        mend: bool,
+    },
     /// Shows what a data folder contains; needs no file.
     Inspect {
         /// The data folder.
@@ -143,8 +153,8 @@ struct Run {
     /// times.
     #[arg(long, value_name = "VIEW")]
     remove: Vec<String>,
-    /// Starts a new data folder from an export with `states = true`: its sealed periods are taken over, and of the sources only counts
-    /// what is not in them.
+    /// Starts a new data folder from an export with `states = true`: its sealed periods are taken over, and of the
+    /// sources only counts what is not in them.
     #[arg(long, value_name = "EXPORT")]
     start_from: Option<String>,
     /// The number of workers of each process; the default is that of the file, or 1.
@@ -222,6 +232,7 @@ fn execute(command: Command, data: Option<PathBuf>, json: bool) -> Result<(), Pr
         Command::Sink { what: SinkCommand::Sync { file, name } } => {
             commands::sink_sync(&Plan::new(read(&file)?)?, &name, &mut out)
         }
+        Command::Audit { file, mend } => commands::audit(&read(&file)?, mend, &mut out),
         Command::Inspect { folder } => commands::inspect(&folder, &mut out),
     }
 }

@@ -105,6 +105,112 @@ fn exports_are_in_status_and_metrics() {
     assert!(status["exports"][0]["failures"].is_u64() && status["exports"][0]["exported"].is_u64());
 }
 
+/// A file with an export of what the source of files has.
+#[cfg(feature = "lake")]
+fn exporting(table: &str) -> String {
+    let pushed = "[sources.pushed]\ntype = \"http\"\nevent_time = \"at\"\n";
+    let file = FILE.replace(pushed, "").replace("[\"visits\", \"pushed\"]", "\"visits\"");
+    assert!(!file.contains("pushed"));
+    format!("{file}\n[exports.out]\nurl = \"lake\"\ntable = \"{table}\"\n")
+}
+
+/// Rows of four more days, one of even days and two of odd ones. Each day closes the days before.
+#[cfg(feature = "lake")]
+fn days(folder: &Path, first: u64) {
+    use std::io::Write;
+    let mut visits = fs::OpenOptions::new().append(true).open(folder.join("visits.csv")).unwrap();
+    for day in first..first + 4 {
+        for _ in 0..day % 2 + 1 {
+            writeln!(visits, "2024-05-{day:02}T10:00:00Z").unwrap();
+        }
+    }
+}
+
+/// A store that cannot be reached is in status and metrics, with what waits for it; ingest goes on meanwhile.
+#[cfg(feature = "lake")]
+#[test]
+fn a_store_that_is_away_is_told_and_holds_nothing_up() {
+    let folder = folder(&exporting("iceberg"));
+    let (lake, away) = (folder.path().join("lake"), folder.path().join("away"));
+    days(folder.path(), 2);
+    let serving = Serving::start(folder.path());
+    let number = |name: &str| -> u64 {
+        let metrics = serving.get("/metrics");
+        let line = format!("dayfold_export_{name}{{export=\"out\",view=\"all\"}} ");
+        let value = metrics.lines().find_map(|metric| metric.strip_prefix(&line));
+        value.map_or(0, |value| value.parse().unwrap())
+    };
+    wait_until("the first days", || number("periods") >= 4 && number("waiting") == 0);
+    // A file is in the place of the folder.
+    fs::rename(&lake, &away).unwrap();
+    fs::write(&lake, "away").unwrap();
+    days(folder.path(), 10);
+    wait_until("the failure", || number("failures") > 0 && number("waiting") > 0);
+    let status: serde_json::Value = serde_json::from_str(&serving.get("/api/status")).unwrap();
+    let told = &status["exports"][0];
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("lake"), "{error}");
+    assert!(told["failures"].as_u64() > Some(0) && told["waiting"].as_u64() > Some(0), "{told}");
+    // What has come meanwhile is counted.
+    let sql = "SELECT visits FROM \"all\" WHERE day = '2024-05-12'";
+    wait_until("ingest", || {
+        good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]) == "visits\n1\n"
+    });
+    fs::remove_file(&lake).unwrap();
+    fs::rename(&away, &lake).unwrap();
+    wait_until("the rest", || number("failures") == 0 && number("periods") >= 8);
+    assert_eq!(number("waiting"), 0);
+}
+
+/// Exported files that were deleted or damaged are found, and made again, beside the running program.
+#[cfg(feature = "lake")]
+#[test]
+fn an_audit_finds_what_happened_to_exports() {
+    for table in ["iceberg", "hive"] {
+        let folder = folder(&exporting(table));
+        days(folder.path(), 2);
+        let folder = folder.path();
+        good(folder, &["run", "f.toml", "--once"]);
+        let said = good(folder, &["audit", "f.toml"]);
+        assert_eq!(said, "out, view all: 5 periods compared, 0 wrong\n");
+        let files: Vec<PathBuf> = files(&folder.join("lake"));
+        assert_eq!(files.len(), 5, "{files:?}");
+        fs::remove_file(&files[0]).unwrap();
+        fs::write(&files[1], "damaged").unwrap();
+        // A whole file, of another day.
+        fs::copy(&files[2], &files[3]).unwrap();
+        let said = bad(folder, &["audit", "f.toml"], 1);
+        assert!(said.contains("3 exported files are missing, damaged or different"), "{said}");
+        let serving = Serving::start(folder);
+        let said = good(folder, &["audit", "f.toml", "--mend"]);
+        assert!(said.starts_with("out, view all: 5 periods compared, 3 wrong\n"), "{said}");
+        assert!(said.contains("the file is gone"), "{said}");
+        assert!(said.ends_with("3 files were written again\n"), "{said}");
+        drop(serving);
+        let said = good(folder, &["audit", "f.toml"]);
+        assert_eq!(said, "out, view all: 5 periods compared, 0 wrong\n");
+    }
+    let without = folder(FILE);
+    let said = bad(without.path(), &["audit", "f.toml"], 2);
+    assert!(said.contains("expected [exports.NAME]"), "{said}");
+}
+
+/// The Parquet files below a folder, in their order.
+#[cfg(feature = "lake")]
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false if path.extension().is_some_and(|of| of == "parquet") => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}
+
 /// A catalogue of the exported tables, which needs the token to read.
 #[cfg(feature = "lake")]
 #[test]

@@ -400,7 +400,8 @@ fn wrong(table: &Location, path: &str, what: impl ToString) -> LakeError {
     LakeError::Table { path: table.url_of(path), what: what.to_string() }
 }
 
-/// What a snapshot says of the state of its sources, if it has all that was sealed then: an object, and a name of its content.
+/// What a snapshot says of the state of its sources, if it has all that was sealed then: an object, and a name of its
+/// content.
 const CUT: &str = "dayfold.cut";
 const CUT_NAME: &str = "dayfold.cut-name";
 

@@ -1,4 +1,5 @@
-//! The newest snapshot of a table that has all that was sealed when its view's sources had been read up to some positions.
+//! The newest snapshot of a table that has all that was sealed when its view's sources had been read up to some
+//! positions.
 
 use dayfold::time::Day;
 

@@ -15,6 +15,7 @@ fn snapshots_say_what_they_did() {
     let lake = tempfile::tempdir().expect("a folder");
     let url = format!("file://{}", lake.path().display());
     let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+    let exporting = exporting.late_events(|view| (view == "readings").then_some(7));
     folder.run(&[(0, "a", Some("1")), (1, "b", Some("2"))]);
     block_on(exporting.export(folder.path(), "readings")).expect("an export");
     folder.run(&[(1, "c", Some("2")), (1, "a", Some("1"))]);
@@ -33,6 +34,10 @@ fn snapshots_say_what_they_did() {
     // Pushed days close with the wall clock.
     let through = said(1, "dayfold.sealed-through").expect("a day");
     assert!(through.parse::<dayfold::time::Day>().is_ok_and(|day| day.0 > 1), "{through}");
+    assert_eq!(said(1, "dayfold.late-events").as_deref(), Some("7"));
+    // Late events are a revision of their own, before the day that they came on closes.
+    let (first, second) = (said(0, "dayfold.revision"), said(1, "dayfold.revision"));
+    assert!(first.is_some() && first <= second, "{first:?} {second:?}");
     assert_eq!(metadata["last-sequence-number"], 2);
     let hint = std::fs::read_to_string(lake.path().join("readings/metadata/version-hint.text"));
     assert_eq!(hint.expect("a hint"), "2");

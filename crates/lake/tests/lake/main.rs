@@ -3,12 +3,14 @@
 #[cfg(feature = "catalog")]
 mod catalog;
 mod faulty;
+mod file;
 mod folder;
 mod iceberg;
 mod past;
 mod read;
 #[cfg(feature = "rows")]
 mod rows;
+mod writers;
 
 use std::collections::BTreeSet;
 
@@ -143,6 +145,18 @@ fn damage_in_the_lake_is_found_and_mended() {
         assert_eq!((audit.compared, audit.wrong.len()), (3, 2), "{layout:?}: {:?}", audit.wrong);
         let audit = block_on(exporting.audit(folder.path(), "readings", false)).expect("an audit");
         assert_eq!((audit.compared, audit.wrong), (3, Vec::new()), "{layout:?}: mended");
+        // Damage anywhere is found or without effect on the rows, and never a panic.
+        let good = std::fs::read(&files[2]).expect("a file");
+        let mut found = 0;
+        for at in (0..good.len()).step_by(13) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&files[2], bytes).expect("a file");
+            let audit = block_on(exporting.audit(folder.path(), "readings", false));
+            found += audit.expect("an audit").wrong.len();
+        }
+        assert!(found > 20, "{layout:?}: {found}");
+        std::fs::write(&files[2], good).expect("a file");
         assert_eq!(reader.rows(), folder.expected());
     }
 }

@@ -1,5 +1,7 @@
-//! The commands of the program other than `run`: `demo`, `init`, `check`, `sample`, `reload`, `query`, `inspect`.
+//! The commands of the program other than `run`: `demo`, `init`, `check`, `sample`, `reload`, `query`, `sink`, `audit`,
+//! `inspect`.
 
+mod audit;
 mod check;
 mod client;
 mod demo;
@@ -18,6 +20,7 @@ mod sink;
 mod sql;
 mod table;
 
+pub use audit::audit;
 pub use check::check;
 pub use demo::{Demo, demo};
 pub use init::init;

@@ -1,7 +1,9 @@
-//! A data folder that was started from an export: which rows it took over, and what counts of records that are read again.
+//! A data folder that was started from an export: which rows it took over, and what counts of records that are read
+//! again.
 //!
-//! `start-from.json` says so in the folder, before anything is read. Rows that are taken over are events of layouts of their own,
-//! one for each view, and so are events that count for some views only: the log has all that a view is computed from.
+//! `start-from.json` says so in the folder, before anything is read. Rows that are taken over are events of layouts of
+//! their own, one for each view, and so are events that count for some views only: the log has all that a view is
+//! computed from.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -131,7 +133,8 @@ pub(crate) struct Passing {
 }
 
 impl Passing {
-    /// Adds the layouts that events of the past have. `sources` are the layouts of events, each with the views that take them.
+    /// Adds the layouts that events of the past have. `sources` are the layouts of events, each with the views that
+    /// take them.
     ///
     /// # Errors
     /// If views say that partitions were read in different orders.

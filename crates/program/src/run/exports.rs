@@ -23,7 +23,7 @@ pub(crate) struct Exports {
     /// Of each of them.
     options: Vec<LakeOptions>,
     folder: PathBuf,
-    positions: Positions,
+    told: Told,
 }
 
 /// Checks the exports of a file, without connecting to their stores.
@@ -75,13 +75,34 @@ fn options(config: &Config, export: &ExportConfig) -> LakeOptions {
 }
 
 /// How far sources had been read when a closing of a view was complete, if that is known.
-pub(crate) type Positions =
-    Arc<dyn Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync>;
+pub(crate) type Positions = dyn Fn(&str, Closing) -> Option<BTreeMap<String, u64>> + Send + Sync;
+/// How many late events a view has had since the program started.
+pub(crate) type LateEvents = dyn Fn(&str) -> Option<u64> + Send + Sync;
 
-/// Opens a lake that records positions.
-fn open_with(positions: &Positions, options: LakeOptions, url: &str) -> Result<Lake, LakeError> {
-    let positions = Arc::clone(positions);
-    Ok(Lake::open(url, options)?.positions(move |view, closing| positions(view, closing)))
+/// What exports record of the engine.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) positions: Arc<Positions>,
+    pub(crate) late_events: Arc<LateEvents>,
+}
+
+impl Told {
+    /// Opens a lake that records it.
+    fn open(&self, options: LakeOptions, url: &str) -> Result<Lake, LakeError> {
+        let Told { positions, late_events } = self.clone();
+        let lake = Lake::open(url, options)?.late_events(move |view| late_events(view));
+        Ok(lake.positions(move |view, closing| positions(view, closing)))
+    }
+}
+
+/// The lakes of a file, each with the name of its export and the views in it.
+pub(crate) fn lakes(
+    config: &Config,
+) -> impl Iterator<Item = (&str, Result<Lake, LakeError>, &[String])> {
+    config.exports.iter().map(|export| {
+        let lake = Lake::open(&url(config, export), options(config, export));
+        (export.name.value.as_str(), lake, &export.views[..])
+    })
 }
 
 fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
@@ -111,19 +132,19 @@ impl Exports {
     pub(crate) fn start(
         config: &Config,
         folder: &Path,
-        positions: Positions,
+        told: Told,
     ) -> Result<Exports, ProgramError> {
         let targets: Vec<(ExportConfig, String)> =
             config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
         let exporters = targets.iter().map(|(export, url)| {
-            let lake = open_with(&positions, options(config, export), url)?;
+            let lake = told.open(options(config, export), url)?;
             Exporter::start(lake, folder, export.views.clone(), ExporterOptions::default())
         });
         let exporters: Result<Vec<Exporter>, LakeError> = exporters.collect();
         let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
         let exporters = Arc::new(Mutex::new(exporters));
         let options = config.exports.iter().map(|export| options(config, export)).collect();
-        Ok(Exports { exporters, targets, options, folder: folder.to_owned(), positions })
+        Ok(Exports { exporters, targets, options, folder: folder.to_owned(), told })
     }
 
     /// Returns their progress.
@@ -166,7 +187,7 @@ impl Exports {
             let failed = |error: LakeError| {
                 ProgramError::Failed(format!("exports.{}: {error}", export.name.value))
             };
-            let lake = open_with(&self.positions, options.clone(), url).map_err(failed)?;
+            let lake = self.told.open(options.clone(), url).map_err(failed)?;
             for view in &export.views {
                 runtime.block_on(self.complete_view(&lake, view, stop)).map_err(failed)?;
             }
@@ -189,7 +210,9 @@ impl Exports {
                 }
                 // A period is just being committed.
                 Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error @ LakeError::Store { .. }) if failures < TRIES => {
+                Err(error @ (LakeError::Store { .. } | LakeError::Locked { .. }))
+                    if failures < TRIES =>
+                {
                     failures += 1;
                     tracing::warn!(view, %error, failures, "cannot export; trying again");
                     tokio::time::sleep(Duration::from_millis(250 << failures)).await;

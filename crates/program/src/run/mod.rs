@@ -53,7 +53,7 @@ use dayfold::engine::Running;
 pub(crate) use addresses::Addresses;
 pub(crate) use control::ask as ask_to_reload;
 #[cfg(feature = "lake")]
-pub(crate) use exports::check as check_exports;
+pub(crate) use exports::{check as check_exports, lakes};
 #[cfg(feature = "sinks")]
 pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
 #[cfg(feature = "sql")]

@@ -1,7 +1,8 @@
 //! A new data folder that is started from an export: `--start-from`.
 //!
-//! The rows of the export's sealed periods are read like a source, as events of their own kind, and the records of the file's sources are
-//! read from their beginning: those that the export has counted enter only where they count for periods after it.
+//! The rows of the export's sealed periods are read like a source, as events of their own kind, and the records of the
+//! file's sources are read from their beginning: those that the export has counted enter only where they count for
+//! periods after it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,7 @@ use dayfold::source::{More, Partitioned, Partitions, Reread, Share, Start, Taken
 use dayfold::time::{Calendar, EventTime};
 use dayfold_lake::{Lake, LakeError, LakeOptions, Past as LakePast, PastRows};
 
-use super::exports::{Positions, url};
+use super::exports::{Positions, Told, url};
 use crate::error::ProgramError;
 use crate::next;
 use crate::plan::{Past, PastView, Plan};
@@ -110,9 +111,20 @@ pub(super) fn reread(plan: &Plan) -> Option<Reread<Event>> {
     Some(Reread::new(before, move |partition, next, event| passing.pass(partition, next, event)))
 }
 
-/// What an engine's exports record: how far its sources are. Nothing as long as records are read again that the folder from which this
-/// one was started had counted.
-pub(super) fn positions(plan: &Plan, running: &Running) -> Positions {
+/// What an engine's exports record.
+pub(super) fn told(plan: &Plan, running: &Running) -> Told {
+    let observer = running.observer();
+    let late_events = move |view: &str| {
+        let progress = observer.progress();
+        let at = progress.view_names.iter().position(|name| name == view)?;
+        progress.views.get(at).map(|numbers| numbers.late)
+    };
+    Told { positions: positions(plan, running), late_events: Arc::new(late_events) }
+}
+
+/// How far its sources are. Nothing as long as records are read again that the folder
+/// from which this one was started had counted.
+fn positions(plan: &Plan, running: &Running) -> Arc<Positions> {
     let observer = running.observer();
     let reread = plan.past.as_ref().map(|(_, passing)| passing.before()).unwrap_or_default();
     Arc::new(move |view, closing| {

@@ -63,7 +63,7 @@ impl Session {
                 let exports = super::exports::Exports::start(
                     &plan.config,
                     folder,
-                    super::past::positions(plan, &running),
+                    super::past::told(plan, &running),
                 );
                 Some(exports.inspect_err(failed)?)
             }
