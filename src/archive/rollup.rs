@@ -200,7 +200,8 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         let generation = 0;
         let (closing, process, worker) =
             (file.file.revision(), file.file.process as u32, file.file.worker as u32);
-        let part = LivePart { day, closing, generation, coverage, process, worker, view };
+        let packed = None;
+        let part = LivePart { day, closing, generation, coverage, process, worker, packed, view };
         self.kept.push(Rollup { grain, days, part, file: Some(Arc::new(file)) });
         Ok(())
     }
@@ -491,8 +492,9 @@ impl<K: Key, A: Aggregate> RollupJob<K, A> {
                 Ok((Some(Arc::new(file)), opened))
             }
         })??;
-        let (generation, process, worker) = (0, 0, self.worker as u32);
-        let part = LivePart { day, closing, generation, coverage, process, worker, view: opened };
+        let (generation, process, worker, packed) = (0, 0, self.worker as u32, None);
+        let part =
+            LivePart { day, closing, generation, coverage, process, worker, packed, view: opened };
         Ok(Rollup { grain: self.grain, days: self.days, part, file })
     }
 }

@@ -11,7 +11,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, BatchMeta, BatchView, Bytes, Coverage, sort_by_number, write_rows};
 use crate::closing::Closing;
 use crate::key::{Key, encoded, hash_at, sort_position};
-use crate::store::{BatchEntry, LiveBatch, Store};
+use crate::store::{BatchEntry, LiveBatch, Packed, Store};
 use crate::table::{Frozen, Table};
 use crate::time::Day;
 
@@ -38,6 +38,8 @@ pub(crate) struct LivePart<K, A> {
     /// The process that wrote the file.
     pub(crate) process: u32,
     pub(crate) worker: u32,
+    /// Where the file is, if it is in a pack.
+    pub(crate) packed: Option<Packed>,
     pub(crate) view: BatchView<K, A>,
 }
 
@@ -116,8 +118,8 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 (written.process as u32, store.open_batch(&written)?)
             }
         };
-        let (generation, worker) = (0, self.worker as u32);
-        Ok(LivePart { day, closing, generation, coverage, process, worker, view })
+        let (generation, worker, packed) = (0, self.worker as u32, None);
+        Ok(LivePart { day, closing, generation, coverage, process, worker, packed, view })
     }
 }
 
@@ -235,8 +237,8 @@ impl<K: Key, A: Aggregate> LivePart<K, A> {
             return Ok(None);
         }
         let (day, closing, generation) = (live.day, live.revision(), live.generation);
-        let (process, worker, view) =
-            (live.process as u32, live.worker as u32, store.open_batch(live)?);
-        Ok(Some(LivePart { day, closing, generation, coverage, process, worker, view }))
+        let (process, worker, packed) = (live.process as u32, live.worker as u32, live.packed);
+        let view = store.open_batch(live)?;
+        Ok(Some(LivePart { day, closing, generation, coverage, process, worker, packed, view }))
     }
 }

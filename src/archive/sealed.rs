@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::store::{Revision, SealedFile, Store};
+use crate::store::{Packed, Revision, SealedFile, Store};
 use crate::time::{Day, DayRange};
 
 /// The source of a file: its writer, its generation, its partitions, and those of them for which it counts here.
@@ -24,11 +24,11 @@ impl Source {
     /// An open file of this source.
     pub(super) fn part<K, A>(
         self,
-        (day, closing): (Day, Closing),
+        (day, closing, packed): (Day, Closing, Option<Packed>),
         view: BatchView<K, A>,
     ) -> LivePart<K, A> {
         let Source { generation, process, worker, counts: coverage, .. } = self;
-        LivePart { day, closing, generation, coverage, process, worker, view }
+        LivePart { day, closing, generation, coverage, process, worker, packed, view }
     }
 }
 
@@ -50,6 +50,7 @@ pub(crate) struct Closed {
     pub(super) day: Day,
     pub(super) closing: Closing,
     pub(super) check: u64,
+    pub(super) packed: Option<Packed>,
 }
 
 impl Closed {
@@ -68,6 +69,7 @@ impl Closed {
             worker: source.worker,
             coverage: source.written,
             check: self.check,
+            packed: self.packed,
         })?)
     }
 }
@@ -101,7 +103,8 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
         match self {
             Sealed::Open(part) => Ok(part.clone()),
             Sealed::Closed { store, view, file, source, .. } => {
-                Ok(source.part((file.day, file.closing), file.open(store, view, *source)?))
+                let name = (file.day, file.closing, file.packed);
+                Ok(source.part(name, file.open(store, view, *source)?))
             }
         }
     }

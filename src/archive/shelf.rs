@@ -13,7 +13,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::store::Revision;
+use crate::store::{Packed, Revision};
 use crate::time::{Day, DayRange, Grain};
 
 /// The number of files that each view keeps open on each worker, unless there are many shelves. This is more than a
@@ -28,7 +28,7 @@ const OPEN_FILES_IN_ALL: usize = 32_768;
 
 /// The live revisions of a worker's partitions of a view.
 ///
-/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [`Store`], and the number of open
+/// Memory holds unsealed days only: a sealed file costs 48 bytes here and none in the [`Store`], and the number of open
 /// files is bounded. Without a folder the files themselves are in memory, and all stay open.
 pub(crate) struct Shelf<K, A> {
     archive: Archive,
@@ -73,6 +73,19 @@ struct File {
     slot: Cell<u32>,
     /// Verifies that a file that is opened again is the one that was sealed.
     check: u64,
+    /// Where it is, if it is in a pack.
+    packed: Option<Packed>,
+}
+
+impl File {
+    fn named(&self) -> (Day, Closing, Option<Packed>) {
+        (self.day, self.closing, self.packed)
+    }
+
+    fn closed(&self) -> Closed {
+        let File { day, closing, check, packed, .. } = *self;
+        Closed { day, closing, check, packed }
+    }
 }
 
 const CLOSED: u32 = u32::MAX;
@@ -192,7 +205,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
                 let view = self.open.get_mut().close(file.slot.get());
                 if let Some(view) = view {
                     let source = self.sources[file.source as usize];
-                    self.supersede(source.part((file.day, file.closing), view));
+                    self.supersede(source.part(file.named(), view));
                 }
                 continue;
             }
@@ -205,10 +218,10 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
         let (day, closing) = (part.day, part.closing);
         let written = part.view.meta().coverage;
-        let LivePart { generation, process, worker, coverage: counts, .. } = part;
+        let LivePart { generation, process, worker, packed, coverage: counts, .. } = part;
         let source = self.intern(Source { generation, process, worker, written, counts });
         let check = part.view.summary().check();
-        let file = File { day, closing, source, slot: Cell::new(CLOSED), check };
+        let file = File { day, closing, source, slot: Cell::new(CLOSED), check, packed };
         let at = self.files.partition_point(|file| (file.day, file.closing) <= (day, closing));
         if self.files.len() == self.files.capacity() {
             // Grow by about a year: doubling would waste memory.
@@ -256,9 +269,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             if partition.is_some_and(|partition| !coverage.contains(partition)) {
                 continue;
             }
-            visit(
-                self.sources[file.source as usize].part((file.day, file.closing), self.open(at)?),
-            )?;
+            visit(self.sources[file.source as usize].part(file.named(), self.open(at)?))?;
         }
         Ok(())
     }
@@ -281,12 +292,12 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             let file = &self.files[at];
             let source = self.sources[file.source as usize];
             if let Some(view) = self.open.borrow().get(file.slot.get()) {
-                return Sealed::Open(source.part((file.day, file.closing), view.clone()));
+                return Sealed::Open(source.part(file.named(), view.clone()));
             }
             let Place::Folder(store) = self.archive.place() else {
                 unreachable!("without a folder all files stay open");
             };
-            let file = Closed { day: file.day, closing: file.closing, check: file.check };
+            let file = file.closed();
             let (store, view) = (Arc::clone(store), Arc::clone(&self.view));
             Sealed::Closed { store, view, file, source, _pin: Arc::clone(&self.pin) }
         };
@@ -327,9 +338,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         for (at, file) in (from..).zip(wanted) {
             if self.coverage(at).contains(partition) {
                 let source = self.sources[file.source as usize];
-                parts.push(
-                    source.part((file.day, file.closing), open.get(file.slot.get())?.clone()),
-                );
+                parts.push(source.part(file.named(), open.get(file.slot.get())?.clone()));
             }
             if parts.len() > READ_AT_ONCE {
                 return None;
@@ -426,8 +435,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             unreachable!("without a folder all files stay open");
         };
         let source = self.sources[file.source as usize];
-        let closed = Closed { day: file.day, closing: file.closing, check: file.check };
-        let view: BatchView<K, A> = closed.open(store, &self.view, source)?;
+        let view: BatchView<K, A> = file.closed().open(store, &self.view, source)?;
         self.keep_open(at, view.clone());
         Ok(view)
     }

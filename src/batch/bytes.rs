@@ -1,7 +1,7 @@
 //! The bytes of a file: mapped, or owned.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -24,6 +24,23 @@ pub enum Bytes {
     Mapped(Arc<Mmap>),
     /// Bytes in memory.
     Owned(Arc<Vec<u8>>),
+    /// Some bytes of a mapped file, between two offsets.
+    #[doc(hidden)]
+    Part(Arc<Mmap>, u32, u32),
+}
+
+impl Bytes {
+    /// A part of a mapped file, or a copy of a part of the memory; `None` if it has no such part.
+    pub(crate) fn part(&self, range: Range<usize>) -> Option<Bytes> {
+        let bytes = self.get(range.clone())?;
+        match self {
+            Bytes::Mapped(map) => {
+                let (from, to) = (range.start.try_into().ok()?, range.end.try_into().ok()?);
+                Some(Bytes::Part(Arc::clone(map), from, to))
+            }
+            Bytes::Owned(_) | Bytes::Part(..) => Some(bytes.to_vec().into()),
+        }
+    }
 }
 
 impl Deref for Bytes {
@@ -34,6 +51,7 @@ impl Deref for Bytes {
         match self {
             Bytes::Mapped(map) => map,
             Bytes::Owned(bytes) => bytes,
+            Bytes::Part(map, from, to) => &map[*from as usize..*to as usize],
         }
     }
 }
@@ -50,6 +68,7 @@ impl fmt::Debug for Bytes {
         let kind = match self {
             Bytes::Mapped(_) => "Mapped",
             Bytes::Owned(_) => "Owned",
+            Bytes::Part(..) => "Part",
         };
         write!(f, "{kind}({} bytes)", self.len())
     }

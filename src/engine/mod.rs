@@ -99,7 +99,7 @@ use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
 use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Reread, Row, Source};
-use crate::store::{Disk, Storage, Store};
+use crate::store::{Disk, Packing, Storage, Store};
 use crate::time::EventTime;
 use crate::view::View;
 use ask::mailbox::AskLimits;
@@ -141,8 +141,8 @@ pub struct Engine<E> {
     mistake: Option<String>,
     /// See [`Engine::accept_floor_ahead`].
     floor_ahead: bool,
-    /// See [`Engine::refuse_former_source`].
     refuses_former: bool,
+    packing: Packing,
 }
 
 impl<E> std::fmt::Debug for Engine<E> {
@@ -184,6 +184,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             mistake: None,
             floor_ahead: false,
             refuses_former: false,
+            packing: Packing::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Engine;
 use super::recover::joining::{self, LostLog};
 use super::view;
 use crate::cluster::{Cluster, Word};
-use crate::store::{Looked, StoreConfig};
+use crate::store::{Looked, Packing, StoreConfig};
 
 impl<E: Send + Sync + 'static> Engine<E> {
     /// Removes a view that the engine no longer has from the data folder, with all its sealed days. Without this, such
@@ -60,6 +60,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Sets which sealed files move into packs when the folder is opened: those of all but the newest periods of a view,
+    /// if there are so many. For tests and measurements.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn packing(mut self, newest: usize, least: usize) -> Self {
+        self.packing = Packing { newest, least };
+        self
+    }
+
     pub(super) fn store_config(&self, cluster: &Cluster) -> StoreConfig {
         StoreConfig {
             process: cluster.process(),
@@ -71,6 +80,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             schemas: self.views.iter().filter_map(|view| view.schema().ok()).collect(),
             former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
             retention: view::retention(&self.views),
+            packing: self.packing,
         }
     }
 

@@ -15,10 +15,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::batch_file::open_raw;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::inspect::{FolderReport, inspect};
 use super::layout::{TEMPORARY, parse_part};
+use super::live::LiveBatch;
 use super::storage::Storage;
 
 /// The copy is started at most this many times if runs keep beginning meanwhile.
@@ -139,7 +141,9 @@ fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
         }
     }
     let mut copied = BackupReport { parts: parts.len() as u64, ..BackupReport::default() };
-    let folders = [Path::new("views"), &Path::new("log").join("commits"), Path::new("")];
+    let sealed = ["views", "rollups", "packs"].map(Path::new);
+    let commits = Path::new("log").join("commits");
+    let folders = sealed.into_iter().chain([&*commits, Path::new("")]);
     for folder in folders {
         for part in &parts {
             copy_folder(&from.join(part).join(folder), &to.join(part).join(folder), &mut copied)?;
@@ -208,7 +212,19 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Checks that a copy is complete; the error says what is wrong.
 fn check(from: &Path, to: &Path) -> Result<(), String> {
     let report = inspect(&Disk, to).map_err(|error| error.to_string())?;
-    for batch in report.views.iter().flat_map(|view| &view.revisions) {
+    // The periods of other rollups are there, so these are made again.
+    let rollups = report.views.iter().flat_map(|view| {
+        let is_alone = |file: &&LiveBatch| view.kept_from.is_some_and(|from| file.day < from);
+        view.rollups.iter().map(|rollup| &rollup.file).filter(is_alone)
+    });
+    let (packed, files): (Vec<_>, Vec<_>) =
+        report.views.iter().flat_map(|view| &view.revisions).partition(|batch| batch.is_packed());
+    for batch in packed {
+        if let Err(error) = open_raw(&Disk, batch) {
+            return Err(error.to_string());
+        }
+    }
+    for batch in files.into_iter().chain(rollups) {
         let length = fs::metadata(&batch.path).map(|metadata| metadata.len()).unwrap_or(0);
         if length != batch.bytes {
             return Err(format!("{} has {length} of {} bytes", batch.path.display(), batch.bytes));

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
+use super::packed::{Packed, part_of};
 use super::storage::Storage;
 use crate::batch::{Bytes, RawBatch};
+use crate::time::Day;
 
 /// The bytes of a sealed file.
 pub(super) fn map_batch(storage: &dyn Storage, path: &Path) -> Result<Bytes, StoreError> {
@@ -18,16 +20,41 @@ pub(super) fn map_batch(storage: &dyn Storage, path: &Path) -> Result<Bytes, Sto
     })
 }
 
+/// The bytes of a sealed file that may be in a pack, at this path.
+pub(super) fn bytes_of(
+    storage: &dyn Storage,
+    path: &Path,
+    packed: Option<Packed>,
+) -> Result<Bytes, StoreError> {
+    let bytes = map_batch(storage, path)?;
+    match packed {
+        Some(packed) => part_of(&bytes, packed, path),
+        None => Ok(bytes),
+    }
+}
+
 /// Opens a file and compares it with its entry in the manifest.
 pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+    check_raw(bytes_of(storage, &batch.path, batch.packed)?, batch)
+}
+
+/// Compares the bytes of a file with its entry in the manifest.
+pub(super) fn check_raw(bytes: Bytes, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
     let path = &batch.path;
-    let bytes = map_batch(storage, path)?;
-    let raw = RawBatch::open(bytes, &path.display().to_string())?;
+    let raw = RawBatch::open(bytes, &shown(path, (batch.day, batch.packed)))?;
     match difference(&raw, batch) {
         Some((field, found, expected)) => {
             Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
         }
         None => Ok(raw),
+    }
+}
+
+/// How a file is called in errors.
+pub(super) fn shown(path: &Path, (day, packed): (Day, Option<Packed>)) -> String {
+    match packed {
+        Some(_) => format!("{day} in {}", path.display()),
+        None => path.display().to_string(),
     }
 }
 

@@ -6,6 +6,21 @@ use super::view_record::{FormerNames, ViewRecord};
 use crate::schema::ViewSchema;
 use crate::view::Retention;
 
+/// Which sealed files move into packs when a folder is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing {
+    /// The newest periods of a view whose files stay: late events mostly change these.
+    pub(crate) newest: usize,
+    /// The least number of files for which a pack is made.
+    pub(crate) least: usize,
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing { newest: 32, least: 32 }
+    }
+}
+
 /// What a program declares when it opens a folder.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -21,6 +36,8 @@ pub struct StoreConfig {
     pub(crate) former: BTreeMap<String, FormerNames>,
     /// By view, what it keeps. A view without an entry keeps everything. Opening the folder removes the rest.
     pub(crate) retention: BTreeMap<String, Retention>,
+    /// Which files move into packs.
+    pub(crate) packing: Packing,
 }
 
 impl StoreConfig {
@@ -36,6 +53,7 @@ impl StoreConfig {
             schemas: Vec::new(),
             former: BTreeMap::new(),
             retention: BTreeMap::new(),
+            packing: Packing::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The paths inside a data folder.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::record::period_name;
+use super::names::{pack_name, period_name};
 use crate::time::Day;
 
 /// The paths of a data folder; the module's documentation shows them.
@@ -42,6 +43,14 @@ impl Layout {
 
     pub(super) fn day(&self, process: u32, view: &str, day: Day) -> PathBuf {
         self.views(process).join(view).join(period_name(day))
+    }
+
+    pub(super) fn packs(&self, process: u32) -> PathBuf {
+        self.part(process).join("packs")
+    }
+
+    pub(super) fn pack(&self, process: u32, view: &str, pack: NonZeroU32) -> PathBuf {
+        self.packs(process).join(view).join(pack_name(pack))
     }
 
     pub(super) fn rejected(&self, process: u32) -> PathBuf {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::record::{BatchEntry, PartState, RollupEntry, batch_file_name};
+use super::names::batch_file_name;
+use super::packed::Packed;
+use super::record::{BatchEntry, PartState, RollupEntry};
 use crate::batch::{Coverage, Digest, RawBatch};
 use crate::closing::Closing;
 use crate::time::{Day, EventTime, Grain};
@@ -62,8 +64,10 @@ pub struct LiveBatch {
     pub coverage: Coverage,
     /// All partitions that the file covers.
     pub file_coverage: Coverage,
-    /// The file.
+    /// The file; or the pack, if it was put into one together with those of other periods.
     pub path: PathBuf,
+    /// Where it is in the pack.
+    pub(crate) packed: Option<Packed>,
     /// The number of rows in the file, whether they count or not.
     pub rows: u64,
     /// The length of the file.
@@ -73,8 +77,10 @@ pub struct LiveBatch {
 }
 
 impl LiveBatch {
+    /// A file of its own.
     pub(super) fn new(layout: &Layout, view: &str, process: u32, entry: &BatchEntry) -> LiveBatch {
         LiveBatch {
+            packed: None,
             view: view.to_owned(),
             day: entry.day,
             closing: entry.closing,
@@ -89,6 +95,22 @@ impl LiveBatch {
             bytes: entry.bytes,
             digest: entry.digest,
         }
+    }
+
+    /// The same file in a pack.
+    fn put_into(self, layout: &Layout, packed: Packed) -> LiveBatch {
+        let path = layout.pack(self.process as u32, &self.view, packed.pack);
+        LiveBatch { path, packed: Some(packed), ..self }
+    }
+
+    /// The name that it has, or had, as a file of its own.
+    pub(super) fn name(&self) -> String {
+        batch_file_name(self.revision(), self.generation, self.worker as u32)
+    }
+
+    /// Whether it is in a pack, together with the files of other periods.
+    pub fn is_packed(&self) -> bool {
+        self.packed.is_some()
     }
 
     /// The closing that made this revision.
@@ -137,10 +159,15 @@ pub(crate) struct SealedFile<'a> {
     pub(crate) coverage: Coverage,
     /// The check value of its [`BatchSummary`](crate::batch::BatchSummary).
     pub(crate) check: u64,
+    /// Where it is, if it is in a pack.
+    pub(crate) packed: Option<Packed>,
 }
 
 impl SealedFile<'_> {
     pub(super) fn path(&self, layout: &Layout) -> PathBuf {
+        if let Some(packed) = self.packed {
+            return layout.pack(self.process, self.view, packed.pack);
+        }
         let file = batch_file_name(self.closing, self.generation, self.worker);
         layout.day(self.process, self.view, self.day).join(file)
     }
@@ -194,8 +221,17 @@ pub(super) fn batches(
     view: &str,
     process: u32,
 ) -> impl Iterator<Item = LiveBatch> {
-    let entries = part.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
-    entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
+    let sealed = part.sealed.get(view).into_iter();
+    let entries = sealed.flat_map(|sealed| {
+        sealed.batches.iter().map(|(file, entry)| (entry, sealed.packed.get(file).copied()))
+    });
+    entries.map(move |(entry, packed)| {
+        let batch = LiveBatch::new(layout, view, process, entry);
+        match packed {
+            Some(packed) => batch.put_into(layout, packed),
+            None => batch,
+        }
+    })
 }
 
 /// The rollups of a view in a part.

@@ -157,7 +157,8 @@ mod tests {
     use super::*;
     use crate::batch::{Coverage, Digest};
     use crate::store::Memory;
-    use crate::store::record::{BatchEntry, Definition, Run, batch_file_name};
+    use crate::store::names::batch_file_name;
+    use crate::store::record::{BatchEntry, Definition, Run};
     use crate::store::view_record::ViewRecord;
     use crate::time::{Day, Grain};
     use proptest::prelude::*;

@@ -6,6 +6,7 @@
 //!                     views/<view>/<day>/<closing>-w<worker>.batch
 //!                     views/<view>/<day>/<closing>-f<floor>-w<worker>.batch
 //!                     views/<view>/<day>/<closing>[-f<floor>]-g<generation>-w<worker>.batch
+//!                     packs/<view>/<number>.pack
 //!                     rejected/rows.csv     what was refused
 //! ```
 //!
@@ -32,6 +33,11 @@
 //! A view may keep only its newest periods, and only the newest revisions of each. A record says what is removed; then
 //! the files are removed (`removal.rs`), when the folder is opened and while it is open. The first kept period is the
 //! same in all parts when a run begins.
+//!
+//! # Packs
+//!
+//! Small sealed files of older periods move into one file, when the folder is opened (`pack.rs`). A record says where they
+//! are from then on. Nothing else changes: a file in a pack keeps its name, its revision, and its checks.
 //!
 //! # Rollups
 //!
@@ -104,8 +110,11 @@ mod live;
 mod lower_end;
 mod manifest;
 mod memory;
+mod names;
 mod open;
 mod opened;
+mod pack;
+mod packed;
 mod proof;
 mod rebuild;
 mod record;
@@ -124,6 +133,7 @@ mod zones;
 
 pub use backup::{BackupError, BackupReport, backup};
 pub(crate) use batch_file::open_raw;
+pub(crate) use config::Packing;
 pub use config::{RunState, StoreConfig};
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
@@ -135,6 +145,7 @@ pub use live::{LiveBatch, Revision, RollupFile};
 pub use memory::Memory;
 pub(crate) use open::Looked;
 pub use opened::Store;
+pub(crate) use packed::Packed;
 pub use proof::LogPosition;
 pub(crate) use proof::{LogProof, Share};
 pub use record::BatchEntry;

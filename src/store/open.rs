@@ -256,6 +256,7 @@ impl Looked {
                 prepared_through,
                 to_prove,
             }),
+            packs: Mutex::default(),
             days_in_doubt: false.into(),
             locks,
         })

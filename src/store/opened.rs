@@ -1,11 +1,11 @@
 //! A data folder that is open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use super::batch_file::{map_batch, open_raw};
+use super::batch_file::{check_raw, map_batch, shown};
 use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
 use super::kept::Kept;
@@ -13,11 +13,12 @@ use super::layout::Layout;
 use super::live::{self, LiveBatch, RollupFile, SealedFile};
 use super::lower_end;
 use super::manifest::{self, Manifest};
+use super::packed::{Packed, part_of};
 use super::proof::{LogProof, Proofs};
 use super::record::{BatchEntry, FileKey, PartState, Record, Run};
 use super::storage::{FolderLock, Storage};
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchView, RawBatch};
+use crate::batch::{BatchView, Bytes, RawBatch};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::{Day, DayRange};
@@ -55,6 +56,8 @@ pub struct Store {
     /// If both this lock and `state` are taken, this one is taken first.
     pub(super) manifest: Mutex<Manifest>,
     pub(super) state: RwLock<PartsState>,
+    /// The packs that have been opened, by path.
+    pub(super) packs: Mutex<BTreeMap<PathBuf, Bytes>>,
     /// Creating a folder of a day failed in this run, but the folder may exist.
     pub(super) days_in_doubt: AtomicBool,
     /// Each lock with its file.
@@ -295,7 +298,25 @@ impl Store {
         &self,
         batch: &LiveBatch,
     ) -> Result<BatchView<K, A>, StoreError> {
-        Ok(BatchView::from_raw(Arc::new(open_raw(&*self.storage, batch)?)))
+        let bytes = self.bytes_of(&batch.path, batch.packed)?;
+        Ok(BatchView::from_raw(Arc::new(check_raw(bytes, batch)?)))
+    }
+
+    /// The bytes of a sealed file, which may be in a pack. Packs stay open: there are few.
+    fn bytes_of(&self, path: &Path, packed: Option<Packed>) -> Result<Bytes, StoreError> {
+        let Some(packed) = packed else { return map_batch(&*self.storage, path) };
+        let known = |packs: &BTreeMap<PathBuf, Bytes>| packs.get(path).cloned();
+        let packs = || self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+        let pack = known(&packs());
+        let pack = match pack {
+            Some(pack) => pack,
+            None => {
+                let pack = map_batch(&*self.storage, path)?;
+                packs().insert(path.to_owned(), pack.clone());
+                pack
+            }
+        };
+        part_of(&pack, packed, path)
     }
 
     /// Opens a batch view that was open before.
@@ -304,8 +325,8 @@ impl Store {
         file: &SealedFile<'_>,
     ) -> Result<BatchView<K, A>, StoreError> {
         let path = file.path(&self.layout);
-        let bytes = map_batch(&*self.storage, &path)?;
-        let raw = RawBatch::open(bytes, &path.display().to_string())?;
+        let bytes = self.bytes_of(&path, file.packed)?;
+        let raw = RawBatch::open(bytes, &shown(&path, (file.day, file.packed)))?;
         match file.difference(&raw) {
             Some((field, found, expected)) => {
                 Err(StoreError::WrongBatch { path, field, found, expected })

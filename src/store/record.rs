@@ -1,11 +1,14 @@
 //! The records of a manifest, and the state that results from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
+use super::names::{batch_file_name, parse_batch_file_name, rollup_file_name};
+use super::packed::Packed;
 use super::proof::{LogProof, Proofs, Written};
 use super::view_record::ViewRecord;
 use crate::batch::{Coverage, Digest};
@@ -212,6 +215,13 @@ pub(super) enum Record {
         before: Day,
         coverage: Coverage,
     },
+    /// A pack of this length, and where sealed files begin in it. They are no longer files of their own.
+    Packed {
+        view: String,
+        pack: NonZeroU32,
+        bytes: u64,
+        files: Vec<(FileKey, u32)>,
+    },
 }
 
 impl Record {
@@ -249,6 +259,18 @@ pub(super) struct Sealed {
     pub(super) through: Closing,
     /// The files. After [`PartState::forget_batches`], only those that were rebuilt.
     pub(super) batches: BTreeMap<FileKey, BatchEntry>,
+    /// The files that are in packs. After [`PartState::forget_batches`], none.
+    pub(super) packed: BTreeMap<FileKey, Packed>,
+    /// The lengths of the packs, by number.
+    pub(super) packs: BTreeMap<NonZeroU32, u64>,
+}
+
+impl Sealed {
+    /// Forgets packs in which no file counts any more.
+    fn forget_packs(&mut self) {
+        let used: BTreeSet<NonZeroU32> = self.packed.values().map(|packed| packed.pack).collect();
+        self.packs.retain(|pack, _| used.contains(pack));
+    }
 }
 
 /// The state that results from the records of one part.
@@ -334,6 +356,9 @@ impl PartState {
                 let from = from.and_then(|from| from[grain as usize].as_mut());
                 from.into_iter().for_each(|from| *from = before.max(*from));
             }
+            Record::Packed { view, pack, bytes, files } => {
+                self.pack(&view, (pack, bytes), files)?
+            }
             Record::Shortened(from) => self.log_from = self.log_from.max(Some(from)),
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
@@ -384,10 +409,29 @@ impl PartState {
         // Late events of a removed period: the next opening removes what is sealed of them.
         let from = self.kept_from(&view);
         let batches = batches.into_iter().filter(|entry| entry.day >= from);
-        let empty = || Sealed { through, batches: BTreeMap::new() };
+        let (packed, packs) = (BTreeMap::new(), BTreeMap::new());
+        let empty = || Sealed { through, batches: BTreeMap::new(), packed, packs };
         let sealed = self.sealed.entry(view).or_insert_with(empty);
         sealed.through = through;
         sealed.batches.extend(batches.map(|entry| (entry.place(), entry)));
+        Ok(())
+    }
+
+    fn pack(
+        &mut self,
+        view: &str,
+        (pack, bytes): (NonZeroU32, u64),
+        files: Vec<(FileKey, u32)>,
+    ) -> Result<(), &'static str> {
+        let sealed = self.sealed.get_mut(view).ok_or("a pack is of a view with no sealed files")?;
+        for (file, offset) in files {
+            if !sealed.batches.contains_key(&file) {
+                return Err("a pack has a file that nothing names");
+            }
+            sealed.packed.insert(file, Packed { pack, offset });
+        }
+        sealed.packs.insert(pack, bytes);
+        sealed.forget_packs();
         Ok(())
     }
 
@@ -403,7 +447,12 @@ impl PartState {
         }
         if let Some(sealed) = self.sealed.get_mut(&view) {
             sealed.batches.retain(|(day, ..), _| *day >= from);
-            files.iter().for_each(|file| drop(sealed.batches.remove(file)));
+            sealed.packed.retain(|(day, ..), _| *day >= from);
+            for file in files {
+                sealed.batches.remove(file);
+                sealed.packed.remove(file);
+            }
+            sealed.forget_packs();
         }
         self.kept.entry(view).or_default().add(from, revised);
         Ok(())
@@ -444,6 +493,8 @@ impl PartState {
         self.rollups.clear();
         for sealed in self.sealed.values_mut() {
             sealed.batches.retain(|_, entry| entry.generation > 0);
+            sealed.packed.clear();
+            sealed.packs.clear();
         }
         self.kept.values_mut().for_each(|kept| kept.revised.clear());
     }
@@ -472,6 +523,11 @@ impl PartState {
             records.extend(
                 chunks.map(|chunk| Record::commit(view.clone(), sealed.through, chunk.to_vec())),
             );
+            for (&pack, &bytes) in &sealed.packs {
+                let files = sealed.packed.iter().filter(|(_, packed)| packed.pack == pack);
+                let files = files.map(|(file, packed)| (*file, packed.offset)).collect();
+                records.push(Record::Packed { view: view.clone(), pack, bytes, files });
+            }
         }
         let facts = self.facts.iter();
         records.extend(
@@ -510,90 +566,5 @@ impl PartState {
         }));
         records.extend(self.run.map(Record::State));
         records
-    }
-}
-
-/// A period in the name of a file, without the colons of hours, which some file systems do not accept.
-pub(super) fn period_name(period: Day) -> String {
-    period.to_string().replace(':', "")
-}
-
-/// Parses the output of [`period_name`].
-pub(super) fn parse_period_name(name: &str) -> Option<Day> {
-    let hour = |(date, time): (&str, &str)| {
-        Some(format!("{date}T{}:{}:{}", time.get(0..2)?, time.get(2..4)?, time.get(4..)?))
-    };
-    let text = name.split_once('T').map_or(Some(name.to_owned()), hour)?;
-    Day::parse_period(&text).ok()
-}
-
-/// The name of a batch view in the folder of its day.
-pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) -> String {
-    let day = period_name(closing.day);
-    let floor = closing.floor().map_or(String::new(), |floor| format!("-f{floor}"));
-    match generation {
-        0 => format!("{day}{floor}-w{worker}.batch"),
-        _ => format!("{day}{floor}-g{generation}-w{worker}.batch"),
-    }
-}
-
-/// What a rollup is called: grain, first period, worker, run and number.
-pub(super) fn rollup_file_name(
-    grain: Grain,
-    day: Day,
-    worker: u32,
-    (run, number): (u64, u64),
-) -> String {
-    format!("{grain}-{}-w{worker}-r{run}-{number}", period_name(day))
-}
-
-/// Parses the closing, the generation and the worker in the name of a batch view.
-pub(super) fn parse_batch_file_name(name: &str) -> Option<(Closing, u32, u32)> {
-    let (revision, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;
-    let (closing, generation) = revision.split_once("-g").unwrap_or((revision, "0"));
-    let (generation, worker) = (generation.parse().ok()?, worker.parse().ok()?);
-    let closing = match closing.split_once("-f") {
-        None => Closing::of(parse_period_name(closing)?),
-        Some((day, floor)) => Closing::late(parse_period_name(day)?, floor.parse().ok()?),
-    };
-    let is_ours = batch_file_name(closing, generation, worker) == name;
-    is_ours.then_some((closing, generation, worker))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_files_come_back() {
-        let names = [
-            ("2013-01-02", 0, "2013-01-02-w12.batch"),
-            ("2013-01-02", 3, "2013-01-02-g3-w12.batch"),
-            ("-1199-02-15", 3, "-1199-02-15-g3-w12.batch"),
-            ("2013-01-02T05:30:00Z", 3, "2013-01-02T053000Z-g3-w12.batch"),
-        ];
-        for (day, generation, name) in names {
-            let closing = Closing::of(Day::parse_period(day).unwrap());
-            assert_eq!(batch_file_name(closing, generation, 12), name);
-            assert_eq!(parse_batch_file_name(name), Some((closing, generation, 12)));
-        }
-        for (floor, generation, name) in [
-            (1_357_084_800_000, 0, "2013-01-02-f1357084800000-w3.batch"),
-            (-7, 2, "2013-01-02-f-7-g2-w3.batch"),
-        ] {
-            let closing = Closing::late("2013-01-02".parse().unwrap(), floor);
-            assert_eq!(batch_file_name(closing, generation, 3), name);
-            assert_eq!(parse_batch_file_name(name), Some((closing, generation, 3)));
-        }
-        for other in [
-            "2013-01-02-w12.batch.tmp",
-            "2013-01-02-w012.batch",
-            "2013-01-02-g0-w12.batch",
-            "2013-01-02-g03-w12.batch",
-            "2013-13-02-w1.batch",
-            "x",
-        ] {
-            assert_eq!(parse_batch_file_name(other), None, "{other}");
-        }
     }
 }

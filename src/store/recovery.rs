@@ -13,14 +13,16 @@ use super::error::StoreError;
 use super::folder::{Agreed, Folder, mismatch};
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
-use super::record::{BatchEntry, Definition, PartState, Record, parse_batch_file_name};
+use super::names::{parse_batch_file_name, parse_period_name, period_name};
+use super::pack;
+use super::record::{BatchEntry, Definition, FileKey, PartState, Record};
 use super::removal;
 use super::storage::Storage;
 use super::view_record::ViewRecord;
+use super::whole::names_in;
 use crate::batch::RawBatch;
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
-use crate::time::Day;
 
 /// Opens the manifest of a part and creates it if necessary, rolls the part forward, and removes what no process
 /// committed.
@@ -66,6 +68,7 @@ pub(super) fn open_part(
     append(&mut manifest, &mut state, records)?;
     let removed = removal::records(config, agreed, layout, process, &state);
     append(&mut manifest, &mut state, removed)?;
+    pack::pack_older(storage, layout, config, process, (&mut manifest, &mut state))?;
     sweep(storage, layout, process, &state)?;
     Ok((manifest, state))
 }
@@ -189,7 +192,7 @@ fn entry_of(
     }
     let raw = RawBatch::open(bytes, &path.display().to_string())?;
     let (meta, summary) = (raw.meta(), raw.summary());
-    let said = format!("{} {} {}", meta.view, meta.day, meta.closing);
+    let said = format!("{} {} {}", meta.view, period_name(meta.day), meta.closing);
     let expected = format!("{} {} {}", found.view, found.day, closing.day);
     if said != expected {
         let (path, field) = (path.to_owned(), "revision");
@@ -208,7 +211,7 @@ fn entry_of(
     }))
 }
 
-/// Removes unfinished files, and batch views that the manifest does not name. Foreign files stay.
+/// Removes unfinished files, and batch views that the manifest does not name, or has in a pack. Foreign files stay.
 fn sweep(
     storage: &dyn Storage,
     layout: &Layout,
@@ -216,13 +219,21 @@ fn sweep(
     state: &PartState,
 ) -> Result<(), StoreError> {
     super::rollup::sweep(storage, layout, process, state)?;
+    let mut moved = Vec::new();
     each_file(storage, layout, process, &mut |found, path| {
         let is_orphan = match parse_batch_file_name(found.file) {
             Some((closing, generation, worker)) => {
-                let place = found.day.parse().map(|day: Day| (day, closing, generation, worker));
+                let day = parse_period_name(found.day);
+                let file = day.map(|day| (day, closing, generation, worker));
                 let sealed = state.sealed.get(found.view);
-                let is_named = |place| sealed.is_some_and(|s| s.batches.contains_key(&place));
-                place.is_ok_and(|place| !is_named(place))
+                let is_named =
+                    |file: &FileKey| sealed.is_some_and(|s| s.batches.contains_key(file));
+                let is_packed =
+                    |file: &FileKey| sealed.is_some_and(|s| s.packed.contains_key(file));
+                if file.as_ref().is_some_and(is_packed) {
+                    moved.push(path.to_owned());
+                }
+                file.is_some_and(|file| !is_named(&file))
             }
             None => found.file.ends_with(TEMPORARY),
         };
@@ -231,12 +242,15 @@ fn sweep(
             discard(storage, path).map_err(StoreError::perhaps("remove", path))?;
             // If this was the last file of a day, the day's folder is removed too.
             let day = path.parent().unwrap_or(path);
-            if list(storage, day)?.is_empty() {
+            if names_in(storage, day)?.is_empty() {
                 storage.remove_empty(day).map_err(StoreError::perhaps("remove", day))?;
             }
         }
         Ok(())
-    })
+    })?;
+    let removed = pack::remove_moved(storage, &moved);
+    removed.map_err(StoreError::perhaps("remove files from", layout.views(process)))?;
+    pack::sweep(storage, layout, process, state)
 }
 
 /// The content of an uncommitted batch view after its removal.
@@ -267,28 +281,15 @@ fn each_file(
     visit: &mut dyn FnMut(FileNames<'_>, &Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let views = layout.views(process);
-    for view in list(storage, &views)? {
+    for view in names_in(storage, &views)? {
         let days = views.join(&view);
-        for day in list(storage, &days)? {
+        for day in names_in(storage, &days)? {
             let files = days.join(&day);
-            for file in list(storage, &files)? {
+            for file in names_in(storage, &files)? {
                 let found = FileNames { view: &view, day: &day, file: &file };
                 visit(found, &files.join(&file))?;
             }
         }
     }
     Ok(())
-}
-
-/// The names in a folder; none if it does not exist, or is a file.
-fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<String>, StoreError> {
-    match storage.list(dir) {
-        Ok(names) => Ok(names),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            Ok(Vec::new())
-        }
-        Err(error) => Err(StoreError::harmless("list", dir)(error)),
-    }
 }

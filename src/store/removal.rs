@@ -19,10 +19,9 @@ use super::layout::{Layout, TEMPORARY};
 use super::live::{self, LiveBatch};
 use super::lower_end::{first_of_log, first_rollups};
 use super::manifest;
+use super::names::{batch_file_name, parse_batch_file_name, parse_period_name};
 use super::opened::Store;
-use super::record::{
-    FileKey, PartState, Record, Sealed, batch_file_name, parse_batch_file_name, parse_period_name,
-};
+use super::record::{FileKey, PartState, Record, Sealed};
 use super::view_record::ViewRecord;
 use crate::closing::Closing;
 use crate::time::{Calendar, Day};
@@ -111,6 +110,7 @@ impl Store {
         let old = names.iter().filter(|name| parse_period_name(name).is_some_and(|day| day < from));
         let old: Vec<_> = old.map(|name| periods.join(name)).collect();
         old.iter().for_each(|period| self.remove_period(period));
+        self.remove_empty_packs(view);
         tracing::info!(view, %from, periods = old.len(), "older periods are removed");
         Ok(())
     }
@@ -145,7 +145,12 @@ impl Store {
         }
         self.append(&mut manifest, revisions_removed(view, &files, &revised))?;
         drop(manifest);
-        for (day, closing, generation, worker) in &files {
+        let sealed = own.state.sealed.get(view);
+        let is_packed = |file: &&FileKey| sealed.is_some_and(|s| s.packed.contains_key(file));
+        if files.iter().any(|file| is_packed(&file)) {
+            self.remove_empty_packs(view);
+        }
+        for (day, closing, generation, worker) in files.iter().filter(|file| !is_packed(file)) {
             let file = batch_file_name(*closing, *generation, *worker);
             let path = self.layout.day(process, view, *day).join(file);
             if let Err(error) = self.storage.remove(&path) {

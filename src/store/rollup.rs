@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::batch_file::open_raw;
@@ -15,10 +15,11 @@ use super::config::StoreConfig;
 use super::error::StoreError;
 use super::layout::Layout;
 use super::live::RollupFile;
+use super::names::rollup_file_name;
 use super::opened::Store;
-use super::record::{BatchEntry, PartState, Record, RollupEntry, rollup_file_name};
+use super::record::{BatchEntry, PartState, Record, RollupEntry};
 use super::storage::Storage;
-use super::whole::write_whole;
+use super::whole::{names_in, write_whole};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchView, Coverage, write_rows};
 use crate::key::Key;
@@ -157,22 +158,15 @@ pub(super) fn sweep(
     state: &PartState,
 ) -> Result<(), StoreError> {
     let rollups = layout.rollups(process);
-    for view in list(storage, &rollups)? {
+    for view in names_in(storage, &rollups)? {
         let entries = state.rollups.get(&view).into_iter().flat_map(|rollups| rollups.values());
         let named: BTreeSet<&str> = entries.map(|entry| entry.batch.file.as_str()).collect();
         let files = rollups.join(&view);
-        for file in list(storage, &files)?.iter().filter(|file| !named.contains(file.as_str())) {
+        for file in names_in(storage, &files)?.iter().filter(|file| !named.contains(file.as_str()))
+        {
             let path = files.join(file);
             storage.remove(&path).map_err(StoreError::perhaps("remove", &path))?;
         }
     }
     Ok(())
-}
-
-fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<String>, StoreError> {
-    match storage.list(dir) {
-        Ok(names) => Ok(names),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(StoreError::harmless("list", dir)(error)),
-    }
 }

@@ -86,7 +86,11 @@ impl Said {
         }
         for state in parts.values_mut() {
             state.rollups.clear();
-            state.sealed.values_mut().for_each(|sealed| sealed.batches.clear());
+            for sealed in state.sealed.values_mut() {
+                sealed.batches.clear();
+                sealed.packed.clear();
+                sealed.packs.clear();
+            }
         }
         Said { proposed, process: holder, ever, parts, needs }
     }

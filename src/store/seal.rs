@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
+use super::names::batch_file_name;
 use super::opened::Store;
 use super::proof::{LogProof, Share, Written};
-use super::record::{BatchEntry, FileKey, Record, batch_file_name};
+use super::record::{BatchEntry, FileKey, Record};
 use super::whole::write_whole;
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, Coverage, write_rows};

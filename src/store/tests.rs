@@ -20,6 +20,7 @@ mod former;
 mod held;
 mod inspect;
 mod kept;
+mod packs;
 mod rebuild;
 mod redefine;
 mod removed_view;

@@ -52,7 +52,7 @@ impl Manifests {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SealedPeriod<'a> {
-    /// The files, by process and path.
+    /// The files, by process and name.
     pub files: Vec<&'a LiveBatch>,
     /// A hash of the names and digests of the files, and of the partitions for which they count. If the rows differ,
     /// the fingerprint differs.
@@ -73,11 +73,12 @@ impl ViewReport {
 impl<'a> SealedPeriod<'a> {
     fn of(files: &[&'a LiveBatch]) -> SealedPeriod<'a> {
         let mut files = files.to_vec();
-        files.sort_by_key(|file| (file.process, &file.path));
+        files.sort_by_key(|file| (file.process, file.name()));
         let mut hash = Xxh3::new();
         for file in &files {
             hash.update(&(file.process as u64).to_le_bytes());
-            hash.update(file.path.file_name().unwrap_or_default().as_encoded_bytes());
+            // Not the path: a file may move into a pack.
+            hash.update(file.name().as_bytes());
             hash.update(&file.digest.0.to_le_bytes());
             for partition in file.coverage.iter() {
                 hash.update(&(partition as u16).to_le_bytes());

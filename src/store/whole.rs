@@ -1,4 +1,4 @@
-//! Writes files atomically.
+//! Writes files atomically, and lists folders.
 
 use std::io;
 use std::path::Path;
@@ -28,4 +28,17 @@ pub(super) fn write_whole<T>(
     let renamed = storage.rename(&temporary, path).and_then(|()| storage.sync_dir(dir));
     renamed.map_err(StoreError::perhaps("rename to", path))?;
     Ok(value)
+}
+
+/// The names in a folder; none if it does not exist, or is a file.
+pub(super) fn names_in(storage: &dyn Storage, dir: &Path) -> Result<Vec<String>, StoreError> {
+    match storage.list(dir) {
+        Ok(names) => Ok(names),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(StoreError::harmless("list", dir)(error)),
+    }
 }

@@ -189,6 +189,10 @@ impl Program {
         if let Some(days) = self.log_days {
             engine = engine.keep_log(Duration::from_secs(days * 86_400));
         }
+        // Files of all but two periods move into packs; some runs leave the rest alone.
+        if self.views.len().is_multiple_of(2) {
+            engine = engine.packing(2, 3);
+        }
         let mut handles = Vec::new();
         for spec in &self.views {
             let of = spec.clone();

@@ -146,6 +146,7 @@ impl Program {
         });
         let fields = ["k", "v"].map(str::to_owned).to_vec();
         let engine = engine.data_in(disk, root).log(self.durability, |event| event.0);
+        let engine = engine.packing(2, 3);
         let engine = if self.accepts { engine.accept_lost_log() } else { engine };
         let engine = engine.csv(
             move |resume| {

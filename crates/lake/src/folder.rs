@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
-use dayfold::store::{self, Disk, FolderReport, SealedPeriod, ViewReport};
+use dayfold::store::{self, Disk, FolderReport, PartReport, SealedPeriod, ViewReport};
 use dayfold::time::{Day, DayRange};
 use dayfold::view::Closing;
 
@@ -31,7 +31,7 @@ pub(crate) struct Looked {
 /// A view of it.
 pub(crate) struct View<'a> {
     report: &'a ViewReport,
-    parts: usize,
+    parts: &'a [PartReport],
     options: RowOptions,
     /// Measures that are left out.
     without: BTreeSet<String>,
@@ -64,7 +64,7 @@ impl Looked {
             },
         })?;
         let options = RowOptions::default().sketches(sketches).states(states);
-        Ok(View { report, parts: self.report.parts.len(), options, without, states })
+        Ok(View { report, parts: &self.report.parts, options, without, states })
     }
 }
 
@@ -149,17 +149,14 @@ impl View<'_> {
     /// Whether every process has committed its files of a day. A process with prepared files commits them after the
     /// first process has committed; until then its files exist, but nothing names them.
     pub(crate) fn is_settled(&self, day: Day) -> Result<bool, LakeError> {
-        if self.parts == 1 {
+        if self.parts.len() == 1 {
             return Ok(true);
         }
         let of_day = self.report.revisions.iter().filter(|batch| batch.day == day);
         let named: BTreeSet<&PathBuf> = of_day.clone().map(|batch| &batch.path).collect();
-        let folders = self.report.revisions.iter().filter_map(|batch| {
-            let view = batch.path.parent()?.parent()?;
-            Some(view.join(period::in_path(day)))
-        });
-        let folders: BTreeSet<PathBuf> = folders.collect();
-        for folder in folders {
+        let views = self.parts.iter().map(|part| part.path.join("views"));
+        let name = &self.report.record.name;
+        for folder in views.map(|views| views.join(name).join(period::in_path(day))) {
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

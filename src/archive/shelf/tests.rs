@@ -11,7 +11,7 @@ fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePa
     let mut writer = BatchWriter::new(Vec::new(), meta, 1).unwrap();
     writer.push(7u64.hash64(), &7u64, &Count(count)).unwrap();
     let view = BatchView::open(Bytes::Owned(Arc::new(writer.finish().unwrap().0))).unwrap();
-    LivePart { day, closing, generation, coverage, process: 0, worker: 0, view }
+    LivePart { day, closing, generation, coverage, process: 0, worker: 0, packed: None, view }
 }
 
 /// The closing, the generation and the row's value of each part that a revision visits.

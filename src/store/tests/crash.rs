@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
-use crate::store::{Failure, Faulty};
+use crate::store::{Failure, Faulty, Packing};
 use crate::view::Retention;
 
 /// Closings, each with the days and their values (the same for each key) that it revises.
@@ -42,6 +42,8 @@ struct World {
     states: Vec<RunState>,
     /// What the view keeps, from the second run on.
     keeps: Retention,
+    /// Which files move into packs.
+    packing: Packing,
     /// The present position in the test, for messages.
     at: String,
 }
@@ -55,8 +57,8 @@ impl World {
     fn new(seed: u64) -> World {
         let (storage, facts) = (Faulty::new(seed), BTreeMap::new());
         let (states, at) = (vec![RunState::Fresh], format!("seed {seed}"));
-        let keeps = Retention::default();
-        World { storage, committed: 0, tried: 0, facts, states, keeps, at }
+        let (keeps, packing) = (Retention::default(), Packing::default());
+        World { storage, committed: 0, tried: 0, facts, states, keeps, packing, at }
     }
 
     /// The same folder in another state, for another program to open.
@@ -76,7 +78,10 @@ impl World {
     fn run(&mut self, processes: usize, through: i32, complete: bool) -> Result<(), StoreError> {
         let retention = || [("v".to_owned(), self.keeps)].into();
         let open = |process| {
-            let config = || StoreConfig { retention: retention(), ..config(process, processes) };
+            let config = || {
+                let packing = self.packing;
+                StoreConfig { retention: retention(), packing, ..config(process, processes) }
+            };
             twice(|| Store::open(Arc::new(self.storage.clone()), ROOT, config()))
         };
         let mut stores = (0..processes).rev().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -157,7 +162,9 @@ impl World {
 
         let mut files = BTreeSet::new();
         for store in stores {
-            files.extend(contents(&self.storage, &store.part_path().join("views")).into_keys());
+            let folders = ["views", "packs"].map(|name| store.part_path().join(name));
+            let found = folders.iter().flat_map(|folder| contents(&self.storage, folder));
+            files.extend(found.map(|(path, _)| path));
         }
         let named = stores[0].batches("v", |_| true).unwrap().into_iter();
         let named = named.filter(|file| file.process < stores.len()).map(|file| file.path);
@@ -231,8 +238,8 @@ impl World {
     }
 }
 
-fn operations(keeps: Retention) -> u64 {
-    let mut world = World { keeps, ..World::new(0) };
+fn operations(keeps: Retention, packing: Packing) -> u64 {
+    let mut world = World { keeps, packing, ..World::new(0) };
     world.scenario().unwrap();
     world.storage.operations()
 }
@@ -278,7 +285,7 @@ fn what_was_removed_does_not_come_back() {
 
 #[test]
 fn what_was_committed_survives_a_crash_at_any_operation() {
-    crash_at_any_operation(Retention::default(), 1);
+    crash_at_any_operation(Retention::default(), Packing::default(), 1);
 }
 
 #[test]
@@ -288,15 +295,26 @@ fn what_is_kept_survives_a_crash_at_any_operation_while_the_rest_is_removed() {
         revisions: NonZeroU32::new(revisions),
         ..Retention::default()
     };
-    crash_at_any_operation(keeps(2, 1), 2);
-    crash_at_any_operation(keeps(0, 1), 7);
-    crash_at_any_operation(keeps(4, 0), 7);
+    let none = Packing::default();
+    crash_at_any_operation(keeps(2, 1), none, 2);
+    crash_at_any_operation(keeps(0, 1), none, 7);
+    crash_at_any_operation(keeps(4, 0), none, 7);
 }
 
-fn crash_at_any_operation(keeps: Retention, step: usize) {
-    for number in (1..=operations(keeps)).step_by(step) {
-        let mut world = World { keeps, ..World::new(number) };
-        world.at = format!("{keeps:?}, crash at {number}");
+/// Every file moves, as soon as one more day is closed; with `revisions`, packs are written again.
+const ALL_MOVE: Packing = Packing { newest: 1, least: 1 };
+
+#[test]
+fn what_is_packed_survives_a_crash_at_any_operation() {
+    crash_at_any_operation(Retention::default(), ALL_MOVE, 1);
+    let revisions = Retention { revisions: NonZeroU32::new(1), ..Retention::default() };
+    crash_at_any_operation(revisions, ALL_MOVE, 3);
+}
+
+fn crash_at_any_operation(keeps: Retention, packing: Packing, step: usize) {
+    for number in (1..=operations(keeps, packing)).step_by(step) {
+        let mut world = World { keeps, packing, ..World::new(number) };
+        world.at = format!("{keeps:?}, {packing:?}, crash at {number}");
         world.storage.crash_at(number);
         world.scenario().unwrap_err();
         world.recover_in_all_ways(number);
@@ -305,12 +323,21 @@ fn crash_at_any_operation(keeps: Retention, step: usize) {
 
 #[test]
 fn what_was_committed_survives_any_operation_that_fails() {
+    fail_at_any_operation(Packing::default());
+}
+
+#[test]
+fn what_is_packed_survives_any_operation_that_fails() {
+    fail_at_any_operation(ALL_MOVE);
+}
+
+fn fail_at_any_operation(packing: Packing) {
     use Failure::{DiskFull, DoneButReported, NotDone, Partly};
-    for number in 1..=operations(Retention::default()) {
+    for number in 1..=operations(Retention::default(), packing) {
         let partly = if number % 2 == 0 { Partly } else { DiskFull };
         for failure in [NotDone, DoneButReported, partly] {
-            let mut world = World::new(number);
-            world.at = format!("{failure:?} at {number}");
+            let mut world = World { packing, ..World::new(number) };
+            world.at = format!("{packing:?}, {failure:?} at {number}");
             world.storage.fail_at(number, failure);
             // If the program did not stop by itself, it ends here; then it is started again in one way or the other.
             let _ = world.scenario();
