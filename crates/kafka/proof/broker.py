@@ -7,6 +7,7 @@ It then also listens with TLS ($KAFKA_SSL) and with SASL over TLS ($KAFKA_SASL),
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,10 +18,14 @@ import uuid
 import base64
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(taken=set()):
+    """One that no connection gets while a server is down: Linux gives them ports from 32768 on."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as found:
+            if port not in taken and found.connect_ex(("127.0.0.1", port)) != 0:
+                taken.add(port)
+                return port
 
 
 def make_certificates(folder):
@@ -43,7 +48,7 @@ def make_certificates(folder):
 
 
 class Broker:
-    def __init__(self, lib, folder, secured=False):
+    def __init__(self, lib, folder, secured=False, more=None):
         self.lib, self.folder = lib, folder
         self.port, controller = free_port(), free_port()
         self.ssl = self.sasl = self.authority = None
@@ -67,6 +72,7 @@ class Broker:
             # Small segments, so that there are several.
             "log.segment.bytes": 16 << 20,
         }
+        settings |= more or {}
         users = []
         if secured:
             settings |= self.secure(settings["listeners"])

@@ -39,6 +39,15 @@ impl<'a> Record<'a> {
     }
 
     /// The partition.
+    ///
+    /// ```
+    /// use dayfold_kafka::Record;
+    ///
+    /// /// Where a record is, for messages.
+    /// fn place(record: &Record<'_>) -> String {
+    ///     format!("{}/{} at {}", record.topic(), record.partition(), record.offset())
+    /// }
+    /// ```
     pub fn partition(&self) -> i32 {
         self.message.partition()
     }

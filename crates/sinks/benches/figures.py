@@ -1,6 +1,6 @@
 """Figures of docs/sinks.md: starts Redis and PostgreSQL, and runs figures.rs with their addresses.
 
-    python3 crates/sinks/benches/figures.py
+    python3 crates/sinks/benches/figures.py [redis|postgresql]
 """
 
 import os
@@ -20,13 +20,13 @@ def main():
     redis, postgres = Redis(folder), Postgres(folder)
     redis.start()
     postgres.start()
-    urls = [f"redis://127.0.0.1:{redis.port}", f"postgresql://dayfold@127.0.0.1:{postgres.port}/postgres"]
+    urls = [url for url in (redis.url, postgres.url) if url.startswith(tuple(sys.argv[1:]) or "")]
     bench = ["cargo", "bench", "--locked", "-p", "dayfold-sinks", "--features", "redis,postgres", "--bench", "figures", "--"]
     try:
         done = subprocess.run([*bench, *urls], env={**os.environ, "CARGO_INCREMENTAL": "0"})
     finally:
         redis.kill()
-        postgres.run("pg_ctl", "-D", str(postgres.folder), "-m", "immediate", "stop", check=False)
+        postgres.stop()
         shutil.rmtree(folder)
     sys.exit(done.returncode)
 

@@ -20,10 +20,12 @@ type Event = (i64, u64, i64);
 const LONG: Duration = Duration::from_secs(600);
 /// Noon of 1 May 2024.
 const NOW: i64 = 1_714_564_800_000;
-const SHOPS: u64 = 300_000;
+/// The rows of the first fill.
+const FILLED: u64 = 300_000;
 /// The number of events that are pushed at a time.
 const BATCH: u64 = 5_000;
-const SPAN: Duration = Duration::from_secs(15);
+const SPAN: Duration = Duration::from_secs(12);
+const EVERY: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 
 struct Started {
@@ -54,15 +56,14 @@ impl Started {
         pushed.receipt.wait_visible(LONG).unwrap();
     }
 
-    /// Pushes events of shops that are far from each other, as fast as they are accepted. Returns the number per
-    /// second.
-    fn ingest(&mut self, span: Duration) -> f64 {
+    /// Pushes events of so many shops, which are far from each other, as fast as they are accepted. Returns the number
+    /// per second.
+    fn ingest(&mut self, shops: u64, span: Duration) -> f64 {
         let (began, before) = (Instant::now(), self.number);
         while began.elapsed() < span {
-            let shops: Vec<u64> =
-                (self.number..self.number + BATCH).map(|number| number * 7_919 % SHOPS).collect();
+            let numbers = self.number..self.number + BATCH;
+            self.push(numbers.map(|number| number * 7_919 % shops));
             self.number += BATCH;
-            self.push(shops.into_iter());
         }
         (self.number - before) as f64 / began.elapsed().as_secs_f64()
     }
@@ -75,36 +76,42 @@ impl Started {
     }
 }
 
-fn figures(url: &str) {
+/// Measures a first fill, and ingestion with and without a sink. Every row changes within `every`, so the sink has to
+/// write `rows` rows a second.
+fn figures(url: &str, rows: u64) {
     let kind = url.split("://").next().unwrap_or_default();
     let folder = tempfile::tempdir().unwrap();
     let mut started = start(folder.path());
-    for first in (0..SHOPS).step_by(BATCH as usize) {
-        started.push(first..(first + BATCH).min(SHOPS));
+    for first in (0..FILLED).step_by(BATCH as usize) {
+        started.push(first..first + BATCH);
     }
-
     let began = Instant::now();
-    let sink = started.sink(folder.path(), url, Duration::from_secs(1));
+    let sink = started.sink(folder.path(), url, EVERY);
     assert!(sink.complete(LONG), "{:?}", sink.status());
     let written = sink.status()["sales"].written;
     let rate = written as f64 / began.elapsed().as_secs_f64();
     println!("{kind}: first fill of {written} rows: {rate:.0} rows/s");
     drop(sink);
+    started.running.finish().unwrap();
 
-    let (mut alone, mut beside, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    let folder = tempfile::tempdir().unwrap();
+    let mut started = start(folder.path());
+    let (mut alone, mut beside, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+    started.ingest(rows, SPAN / 5);
     for _ in 0..ROUNDS {
-        alone.push(started.ingest(SPAN));
-        let sink = started.sink(folder.path(), url, Duration::from_secs(1));
+        alone.push(started.ingest(rows, SPAN));
+        let sink = started.sink(folder.path(), url, EVERY);
         assert!(sink.complete(LONG));
         let (began, before) = (Instant::now(), sink.status()["sales"].written);
-        beside.push(started.ingest(SPAN));
+        beside.push(started.ingest(rows, SPAN));
         let written = sink.status()["sales"].written - before;
-        rows.push(written as f64 / began.elapsed().as_secs_f64());
+        changed.push(written as f64 / began.elapsed().as_secs_f64());
         drop(sink);
     }
-    let (alone, beside, rows) = (median(alone), median(beside), median(rows));
+    println!("{kind}: rounds: {alone:.0?} events/s alone, {beside:.0?} beside");
+    let (alone, beside, changed) = (median(alone), median(beside), median(changed));
     println!(
-        "{kind}: beside ingestion: {rows:.0} changed rows/s; {beside:.0} events/s, without a sink {alone:.0} ({:+.1} %)",
+        "{kind}: beside ingestion: {changed:.0} changed rows/s; {beside:.0} events/s, without a sink {alone:.0} ({:+.1} %)",
         100.0 * (beside / alone - 1.0)
     );
     started.running.finish().unwrap();
@@ -154,7 +161,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 fn main() {
     let urls: Vec<String> = std::env::args().skip(1).filter(|one| one.contains("://")).collect();
     for url in &urls {
-        figures(url);
+        figures(url, if url.starts_with("redis://") { 50_000 } else { 20_000 });
     }
     if let Some(url) = urls.iter().find(|url| url.starts_with("redis://")) {
         latency(url);

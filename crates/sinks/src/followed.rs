@@ -20,7 +20,7 @@ use crate::error::LookError;
 use crate::row::Reader;
 use crate::sealed::{SealedPeriods, Version};
 use crate::status::Board;
-use crate::{Row, Stamp, Store, StoreError, Sweep, Table};
+use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 
 /// The number of rows that are written together.
 const ROWS_AT_ONCE: usize = 500;
@@ -68,6 +68,8 @@ struct Held {
 /// What is known about the store since it was opened.
 struct Known {
     epoch: i64,
+    /// The table that marks are about.
+    table: Option<String>,
     look: i64,
     /// Periods that the store has, according to its marks.
     marked: BTreeMap<Day, String>,
@@ -150,6 +152,7 @@ impl Followed {
             around,
         };
         let is_settled = self.bring(&mut known, &mut snapshot, &versions, &mut writing)?;
+        writing.store.commit(writing.table)?;
         writing.store.looked(stamp, &snapshot);
         known.versions = versions;
         self.known = Some(known);
@@ -181,12 +184,14 @@ impl Followed {
     fn open(&mut self, store: &mut dyn Store) -> Result<Known, StoreError> {
         let opened = store.open(&self.reader.table, self.epoch + 1)?;
         self.epoch = opened.epoch;
+        let marked = opened.versions();
         Ok(Known {
             epoch: opened.epoch,
+            table: opened.table,
             look: 0,
-            written: opened.marks.clone(),
-            trusted: opened.marks.keys().copied().collect(),
-            marked: opened.marks,
+            written: marked.clone(),
+            trusted: marked.keys().copied().collect(),
+            marked,
             held: BTreeMap::new(),
             held_rows: 0,
             versions: BTreeMap::new(),
@@ -229,7 +234,9 @@ impl Followed {
         writing.flush()?;
         self.sweep(known, versions, &open, &mut marks, writing)?;
         if !marks.is_empty() {
-            writing.store.mark(&self.reader.table, writing.stamp, &marks)?;
+            let mark = |version: &String| Opened::mark(known.table.as_deref(), version);
+            let told = marks.iter().map(|(day, version)| (*day, version.as_ref().map(mark)));
+            writing.store.mark(&self.reader.table, writing.stamp, &told.collect())?;
             known.note(marks);
         }
         Ok(is_settled)

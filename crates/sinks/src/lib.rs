@@ -46,8 +46,14 @@ pub use row::{Row, Table};
 pub use sink::{Sink, SinkOptions, SinkWatch};
 pub use status::SinkStatus;
 pub use store::{Opened, Stamp, Store, Sweep};
+#[cfg(feature = "cassandra")]
+pub use stores::Cassandra;
 #[cfg(feature = "files")]
 pub use stores::Files;
+#[cfg(feature = "hbase")]
+pub use stores::HBase;
+#[cfg(feature = "kafka")]
+pub use stores::Kafka;
 #[cfg(feature = "mongodb")]
 pub use stores::MongoDb;
 #[cfg(feature = "postgres")]

@@ -83,16 +83,11 @@ impl Row {
     /// The row as a JSON object: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit by
     /// digit.
     pub fn json(&self, table: &Table, as_of: i64) -> String {
-        let mut out = String::from("{");
+        let mut out = String::new();
         let period = Value::period(self.period);
         let values = std::iter::once(&period).chain(&self.key).chain(&self.measures);
-        for (name, value) in table.names().zip(values) {
-            push_text(&mut out, name);
-            out.push(':');
-            push_value(&mut out, value);
-            out.push(',');
-        }
-        out.push_str(if self.sealed { "\"sealed\":true" } else { "\"sealed\":false" });
+        push_columns(&mut out, table.names().zip(values));
+        out.push_str(if self.sealed { ",\"sealed\":true" } else { ",\"sealed\":false" });
         out.push_str(",\"revision\":");
         push_value(&mut out, &self.revision);
         out.push_str(",\"as_of\":");
@@ -118,18 +113,37 @@ impl Row {
 
     /// The hash of the period and the key, and the hash of the whole row.
     pub(crate) fn hashes(&self) -> (u64, u64) {
-        let mut text = self.period.to_string();
-        for value in &self.key {
-            text.push(',');
-            push_value(&mut text, value);
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend(self.period.0.to_le_bytes());
+        self.key.iter().for_each(|value| push_bytes(&mut bytes, value));
+        let name = xxhash_rust::xxh3::xxh3_64(&bytes);
+        let rest = self.measures.iter().chain([&self.revision]);
+        rest.for_each(|value| push_bytes(&mut bytes, value));
+        bytes.push(u8::from(self.sealed));
+        (name, xxhash_rust::xxh3::xxh3_64(&bytes))
+    }
+}
+
+/// Appends a value in bytes, different ones for different values. Texts would be a large part of what a look costs.
+fn push_bytes(out: &mut Vec<u8>, value: &Value) {
+    let text = |out: &mut Vec<u8>, kind: u8, text: &str| {
+        out.push(kind);
+        out.extend(text.len().to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    match value {
+        Value::Null => out.push(0),
+        Value::Boolean(is_so) => out.push(1 + u8::from(*is_so)),
+        Value::Integer(number) => {
+            out.push(3);
+            out.extend(number.to_le_bytes());
         }
-        let name = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
-        for value in self.measures.iter().chain([&self.revision]) {
-            text.push(',');
-            push_value(&mut text, value);
+        Value::Timestamp(time) => {
+            out.push(4);
+            out.extend(time.to_le_bytes());
         }
-        text.push(if self.sealed { '+' } else { '-' });
-        (name, xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+        Value::Text(value) => text(out, 5, value),
+        value => text(out, 6, &value.to_string()),
     }
 }
 
@@ -181,6 +195,19 @@ pub(crate) fn period_as_json(day: Day) -> String {
 #[cfg(any(feature = "redis", feature = "mongodb"))]
 pub(crate) fn escaped(part: &str) -> String {
     part.replace('%', "%25").replace(':', "%3A")
+}
+
+/// Appends an object of JSON with these columns, without its end.
+pub(crate) fn push_columns<'a>(
+    out: &mut String,
+    columns: impl Iterator<Item = (&'a str, &'a Value)>,
+) {
+    for (at, (name, value)) in columns.enumerate() {
+        out.push(if at == 0 { '{' } else { ',' });
+        push_text(out, name);
+        out.push(':');
+        push_value(out, value);
+    }
 }
 
 /// Appends a value as JSON: integers and decimals as numbers, digit by digit.

@@ -285,13 +285,16 @@ impl Work {
         match self.failures {
             0 if somebody_waits => FIRST_WAIT.min(self.options.every),
             0 => self.options.every,
-            failures => {
-                let doubled = FIRST_WAIT.saturating_mul(1 << (failures - 1).min(16));
-                // Random waits prevent all sinks from writing at once when a store is back.
-                doubled.min(self.options.longest_wait).mul_f64(0.5 + share() / 2.0)
-            }
+            failures => back_off(failures, self.options.longest_wait, share()),
         }
     }
+}
+
+/// The wait after so many failures in a row: each about twice as long as the one before, but shortened by a random
+/// share, so that not all sinks write at once when a store is back.
+fn back_off(failures: u32, longest: Duration, share: f64) -> Duration {
+    let doubled = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(longest).mul_f64(0.5 + share / 2.0)
 }
 
 /// A random number from 0 to 1; 0.5 if there is no source of randomness.
@@ -300,5 +303,20 @@ fn share() -> f64 {
     match getrandom::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_doubled_up_to_the_longest_and_shortened_at_random() {
+        let longest = Duration::from_secs(30);
+        let waits = [1, 2, 3, 8, 9, u32::MAX].map(|failures| back_off(failures, longest, 1.0));
+        assert_eq!(waits.map(|wait| wait.as_millis()), [200, 400, 800, 25_600, 30_000, 30_000]);
+        assert_eq!(back_off(2, longest, 0.0), Duration::from_millis(200));
+        let shares: Vec<f64> = (0..100).map(|_| share()).collect();
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares[0] != shares[1]);
     }
 }

@@ -15,12 +15,38 @@ pub struct Opened {
     pub epoch: i64,
     /// The version of each sealed period that the store has completely, according to earlier openings.
     pub marks: BTreeMap<Day, String>,
+    /// Tells the table from one of the same name that was made later, if the store can. Marks of another table do not
+    /// count.
+    pub table: Option<String>,
 }
 
 impl Opened {
     /// The result of an opening.
     pub fn new(epoch: i64, marks: BTreeMap<Day, String>) -> Opened {
-        Opened { epoch, marks }
+        Opened { epoch, marks, table: None }
+    }
+
+    /// The same, of this table.
+    #[must_use]
+    pub fn of_table(self, table: impl Into<String>) -> Opened {
+        Opened { table: Some(table.into()), ..self }
+    }
+
+    /// The text of a mark: the version, and the table that has it.
+    pub(crate) fn mark(table: Option<&str>, version: &str) -> String {
+        table.map_or_else(|| version.to_owned(), |table| format!("{version} {table}"))
+    }
+
+    /// The version of each sealed period that this table has.
+    pub(crate) fn versions(&self) -> BTreeMap<Day, String> {
+        let version = |(day, mark): (&Day, &String)| {
+            let version = match &self.table {
+                Some(table) => mark.strip_suffix(table)?.strip_suffix(' ')?,
+                None => mark,
+            };
+            Some((*day, version.to_owned()))
+        };
+        self.marks.iter().filter_map(version).collect()
     }
 }
 
@@ -109,6 +135,16 @@ pub trait Store: Send {
         marks: &BTreeMap<Day, Option<String>>,
     ) -> Result<(), StoreError>;
 
+    /// Makes sure that what was written, swept and marked since the last call is there, for readers too. It is called
+    /// at the end of each look that has changed something; a store may have done so before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn commit(&mut self, table: &Table) -> Result<(), StoreError> {
+        let _ = table;
+        Ok(())
+    }
+
     /// Called after each look with the moment that the store has now.
     fn looked(&mut self, stamp: Stamp, snapshot: &Snapshot) {
         let _ = (stamp, snapshot);
@@ -122,7 +158,8 @@ pub trait Store: Send {
         let opened = self.open(table, 0)?;
         let stamp = Stamp::new(opened.epoch, 0);
         let none = opened.marks.into_keys().map(|period| (period, None)).collect();
-        self.mark(table, stamp, &none)
+        self.mark(table, stamp, &none)?;
+        self.commit(table)
     }
 
     /// Connects to the store and checks that the table is there or could be created, without changing anything.

@@ -28,10 +28,14 @@ enum Kind {
     Redis,
     Postgres,
     MongoDb,
+    Cassandra,
+    HBase,
+    Kafka,
     Webhook,
 }
 
-const EXPECTED: &str = "file://FOLDER, redis://HOST, postgresql://HOST/DATABASE, mongodb://HOST/DATABASE, or a webhook, https://HOST/PATH";
+const EXPECTED: &str = "file://FOLDER, redis://HOST, postgresql://HOST/DATABASE, mongodb://HOST/DATABASE, \
+    cassandra://HOST/KEYSPACE, hbase://HOST, kafka://HOST/PREFIX, or a webhook, https://HOST/PATH";
 
 impl Kind {
     fn of(scheme: &str) -> Option<Kind> {
@@ -40,14 +44,18 @@ impl Kind {
             "redis" => Some(Kind::Redis),
             "postgres" | "postgresql" => Some(Kind::Postgres),
             "mongodb" | "mongodb+srv" => Some(Kind::MongoDb),
+            "cassandra" => Some(Kind::Cassandra),
+            "hbase" => Some(Kind::HBase),
+            "kafka" => Some(Kind::Kafka),
             "http" | "https" => Some(Kind::Webhook),
             _ => None,
         }
     }
 }
 
-/// A URL without the password.
+/// A URL without the password, and without settings, of which some are secret.
 fn shown(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
     match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (user, host))) => {
             format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default())
@@ -152,6 +160,24 @@ impl Target {
             }
             #[cfg(not(feature = "mongodb"))]
             Kind::MongoDb => Err(self.not_built("mongodb")),
+            #[cfg(feature = "cassandra")]
+            Kind::Cassandra => {
+                Ok(Box::new(crate::Cassandra::new(&self.url).map_err(|error| self.wrong(&error))?))
+            }
+            #[cfg(not(feature = "cassandra"))]
+            Kind::Cassandra => Err(self.not_built("cassandra")),
+            #[cfg(feature = "hbase")]
+            Kind::HBase => {
+                Ok(Box::new(crate::HBase::new(&self.url).map_err(|error| self.wrong(&error))?))
+            }
+            #[cfg(not(feature = "hbase"))]
+            Kind::HBase => Err(self.not_built("hbase")),
+            #[cfg(feature = "kafka")]
+            Kind::Kafka => {
+                Ok(Box::new(crate::Kafka::new(&self.url).map_err(|error| self.wrong(&error))?))
+            }
+            #[cfg(not(feature = "kafka"))]
+            Kind::Kafka => Err(self.not_built("kafka")),
             #[cfg(feature = "webhook")]
             Kind::Webhook => self.webhook(),
             #[cfg(not(feature = "webhook"))]
@@ -172,7 +198,15 @@ impl Target {
         Ok(Box::new(hook.map_err(|error| self.wrong(&error))?))
     }
 
-    #[cfg(any(feature = "redis", feature = "postgres", feature = "mongodb", feature = "webhook"))]
+    #[cfg(any(
+        feature = "redis",
+        feature = "postgres",
+        feature = "mongodb",
+        feature = "cassandra",
+        feature = "hbase",
+        feature = "kafka",
+        feature = "webhook"
+    ))]
     fn wrong(&self, error: &crate::StoreError) -> SinkError {
         let expected = EXPECTED.to_owned();
         SinkError::Url { url: shown(&self.url), why: error.to_string(), expected }
@@ -183,6 +217,9 @@ impl Target {
         feature = "redis",
         feature = "postgres",
         feature = "mongodb",
+        feature = "cassandra",
+        feature = "hbase",
+        feature = "kafka",
         feature = "webhook"
     )))]
     fn not_built(&self, feature: &'static str) -> SinkError {
@@ -198,6 +235,7 @@ mod tests {
     #[test]
     fn a_message_has_no_password() {
         assert_eq!(shown("redis://u:secret@host/1"), "redis://u@host/1");
+        assert_eq!(shown("kafka://u:secret@host/a?ssl.key.password=b"), "kafka://u@host/a");
         assert_eq!(shown("redis://host/1"), "redis://host/1");
     }
 }

@@ -185,6 +185,14 @@ function place(source) {
   return `source ${source.name}: ${position}watermark ${source.watermark}, lag ${span(source.lag_ms)}${idle}`;
 }
 
+/** How far a store is behind that answers are written to, and why. */
+function written(sink) {
+  const refused = sink.refused ? `, ${show(sink.refused)} refused` : "";
+  if (sink.in_step && !sink.error && sink.lag_ms < 2000) return `up to date${refused}`;
+  const behind = `${show(sink.lag_events)} events and ${span(sink.lag_ms)} behind${refused}`;
+  return sink.error ? `${behind}: ${sink.error}` : behind;
+}
+
 function list(id, rows) {
   const focused = document.activeElement;
   by(id).replaceChildren(...rows.flatMap(([name, value, title = ""]) => {
@@ -207,6 +215,7 @@ export function engine(status, refused) {
     ...(status.log ? [["log entries: all / durable", `${show(status.log.appended)} / ${show(status.log.durable)}`, "durable: they survive a crash of the machine"]] : []),
     ["workers × processes", `${status.workers} × ${status.processes}`],
     ["memory", bytes(status.memory_bytes)],
+    ...(status.sinks ?? []).map((one) => [`sink ${one.sink}: ${one.view}`, written(one), `${show(one.written)} rows were written; at most so many have changed as there were events since`]),
     ["listening now", show(status.subscribers), "pages and programs that have this process tell them each change"],
   ]);
   const one = status.processes > 1 ? `process ${status.process + 1} of ${status.processes}` : "this process";

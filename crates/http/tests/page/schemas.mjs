@@ -143,9 +143,29 @@ async function refusedRows({ many, on, picture }) {
   }
 }
 
+/** The page with sinks in the status as docs of HTTP have them; `.ci/sinks` tests the status itself. */
+async function sinksAreShown({ many, on, picture }) {
+  const page = await on(many, { path: address("by_day", "visits") });
+  const plain = { view: "by_day", written: 50, refused: 0, lag_events: 0, lag_ms: 0, in_step: true, failures: 0, error: null };
+  const sinks = [
+    { ...plain, sink: "redis", refused: 2 },
+    { ...plain, sink: "warehouse", lag_events: 1200, lag_ms: 65_000, in_step: false, failures: 3, error: "PostgreSQL cannot be used now: connection refused" },
+  ];
+  await page.route("**/api/status", async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), sinks } });
+  });
+  const shown = await until("sinks", () => text(page, "#engine"), (text) => text.includes("sink warehouse"));
+  assert.match(shown, /sink redis: by_day\s+up to date, 2 refused/);
+  assert.match(shown, /sink warehouse: by_day\s+1,200 events and 65 s behind: PostgreSQL cannot be used now: connection refused/);
+  await hasNoBarriers(page, "sinks");
+  await picture(page, "sinks-1280");
+}
+
 export const schemas = [
   ["the table pages", theTablePages],
   ["hours and months", hoursAndMonths],
   ["windows that end now", windowsThatEndNow],
   ["refused rows", refusedRows],
+  ["sinks", sinksAreShown],
 ];

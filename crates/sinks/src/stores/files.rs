@@ -42,6 +42,10 @@ impl Files {
         Files { folder: folder.into(), open: BTreeMap::new() }
     }
 
+    fn rows(&self, view: &str) -> PathBuf {
+        self.folder.join(format!("{view}.ndjson"))
+    }
+
     fn notes(&self, view: &str) -> PathBuf {
         self.folder.join(format!("{view}.sink"))
     }
@@ -95,8 +99,12 @@ impl Store for Files {
             let path = self.notes(&table.view);
             let mut notes = Notes::read(&path)?;
             notes.epoch = (notes.epoch + 1).max(at_least);
+            let file = whole_lines(&self.rows(&table.view))?;
+            if file.metadata()?.len() == 0 {
+                // Somebody has removed the rows.
+                notes.marks.clear();
+            }
             notes.write(&path)?;
-            let file = whole_lines(&self.folder.join(format!("{}.ndjson", table.view)))?;
             Ok(Journal { file, notes, is_synced: false })
         };
         let journal = open().map_err(|error: io::Error| unavailable(&error))?;
@@ -106,11 +114,17 @@ impl Store for Files {
     }
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
-        let path = self.notes(&table.view);
+        let (path, rows) = (self.notes(&table.view), self.rows(&table.view));
         let journal = self.journal(table)?;
         if !journal.is_synced {
             journal.file.sync_data().map_err(|error| unavailable(&error))?;
             journal.is_synced = true;
+        }
+        let lengths = || Ok((std::fs::metadata(&rows)?.len(), journal.file.metadata()?.len()));
+        let (found, ours) = lengths().map_err(|error| unavailable(&error))?;
+        if found != ours {
+            let why = format!("{} is another file than before", rows.display());
+            return Err(StoreError::Unavailable { store: NAME, why });
         }
         let notes = Notes::read(&path).map_err(|error| unavailable(&error))?;
         match notes.epoch == stamp.epoch {
@@ -169,7 +183,7 @@ mod tests {
     use crate::row::tests::{row, table};
 
     #[test]
-    fn a_second_writer_fences_the_first_off_and_a_line_that_is_cut_short_goes() {
+    fn a_second_writer_fences_off_the_first_and_marks_end_with_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Files::new(folder.path());
         let opened = first.open(&table(), 1).unwrap();
@@ -189,6 +203,11 @@ mod tests {
         for refused in [first.ping(&table(), stamp), first.mark(&table(), stamp, &marks)] {
             assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
         }
-        second.ping(&table(), Stamp::new(again.epoch, 1)).unwrap();
+        let ours = Stamp::new(again.epoch, 1);
+        second.ping(&table(), ours).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let gone = second.ping(&table(), ours);
+        assert!(matches!(gone, Err(StoreError::Unavailable { .. })), "{gone:?}");
+        assert_eq!(second.open(&table(), 1).unwrap().marks, BTreeMap::new());
     }
 }

@@ -43,6 +43,8 @@ pub struct MongoDb {
     url: String,
     decimals_as_text: bool,
     database: Option<Database>,
+    /// What tells the collections that are open from later ones of the same names.
+    open: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for MongoDb {
@@ -105,7 +107,7 @@ impl MongoDb {
                 expected: EXPECTED.to_owned(),
             });
         }
-        Ok(MongoDb { url, decimals_as_text, database: None })
+        Ok(MongoDb { url, decimals_as_text, database: None, open: BTreeMap::new() })
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
@@ -150,6 +152,21 @@ impl MongoDb {
         let first = found.ok().and_then(|found| found.first()?.as_document());
         let epoch = first.and_then(|meta| meta.get("epoch")).and_then(number_of);
         if epoch == Some(stamp.epoch) { Ok(()) } else { Err(fenced(table)) }
+    }
+
+    /// What tells the collection of a view from a later one of its name; `None` if it is gone. Servers that give
+    /// collections no UUID do not tell.
+    fn id_of(&mut self, table: &Table) -> Result<Option<String>, StoreError> {
+        let answer = self.run(doc! { "listCollections": 1, "filter": { "name": &table.view } })?;
+        let found = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let first = found.ok().and_then(|found| found.first()?.as_document());
+        let uuid = |about: &Document| about.get_document("info").ok()?.get("uuid").cloned();
+        Ok(first.map(|about| match uuid(about) {
+            Some(Bson::Binary(uuid)) => {
+                uuid.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+            _ => "collection".to_owned(),
+        }))
     }
 
     /// Changes the document of a view in `dayfold_sinks`; returns the new one.
@@ -236,6 +253,9 @@ impl Store for MongoDb {
     fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError> {
         self.check(table)?;
         self.note(table, doc! { "$max": { "epoch": at_least.saturating_sub(1) } })?;
+        if self.id_of(table)?.is_none() {
+            self.note(table, doc! { "$unset": { "marks": "" } })?;
+        }
         let noted = self.note(table, doc! { "$inc": { "epoch": 1_i64 } })?;
         let epoch = noted.get("epoch").and_then(number_of);
         let epoch = epoch.ok_or_else(|| unavailable("it does not tell the epoch"))?;
@@ -246,11 +266,18 @@ impl Store for MongoDb {
         let mark = |(period, version): (&String, &Bson)| {
             Some((Day::parse_period(period).ok()?, version.as_str()?.to_owned()))
         };
-        Ok(Opened::new(epoch, marks.filter_map(mark).collect()))
+        let opened = Opened::new(epoch, marks.filter_map(mark).collect());
+        let id = self.id_of(table)?.ok_or_else(|| unavailable("the collection is gone"))?;
+        self.open.insert(table.view.clone(), id.clone());
+        Ok(opened.of_table(id))
     }
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
-        self.hold(table, stamp)
+        self.hold(table, stamp)?;
+        match self.id_of(table)?.as_ref() == self.open.get(&table.view) {
+            true => Ok(()),
+            false => Err(unavailable("the collection is another one than before")),
+        }
     }
 
     fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
@@ -321,9 +348,25 @@ impl Store for MongoDb {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::row::tests::{row, table};
+
+    /// What a reader has: cents by day and shop.
+    pub(in crate::stores) fn rows(url: &str, table: &Table) -> BTreeMap<(String, String), i64> {
+        let answer = MongoDb::new(url).unwrap().run(doc! { "find": &table.view }).unwrap();
+        let found = answer.get_document("cursor").unwrap().get_array("firstBatch").unwrap();
+        let row = |row: &Bson| {
+            let row = row.as_document().unwrap();
+            let text = |name: &str| row.get_str(name).unwrap().to_owned();
+            ((text("day"), text("shop")), row.get("cents").and_then(number_of).unwrap())
+        };
+        found.iter().map(row).collect()
+    }
+
+    pub(in crate::stores) fn drop_table(url: &str, table: &Table) {
+        MongoDb::new(url).unwrap().run(doc! { "drop": &table.view }).unwrap();
+    }
 
     #[test]
     fn numbers_stay_exact_or_are_refused() {

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use dayfold::schema::{Column, Kind, Value};
 use dayfold::time::Day;
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::ToSql;
-use postgres::{Client, Config, Error, NoTls, Transaction};
+use postgres::{Client, Config, Error, GenericClient, NoTls, Transaction};
 
 use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 
 const NAME: &str = "PostgreSQL";
+const EXPECTED: &str = "postgresql://[user[:password]@]host[:port][/database]\
+    [?sslmode=require[&sslrootcert=FILE]]";
 
 /// How long connecting to the server may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -25,7 +28,46 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A database.
 pub struct Postgres {
     config: Config,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_postgres_rustls::MakeRustlsConnect>,
     client: Option<Client>,
+    /// The object identifiers of the tables that are open.
+    open: BTreeMap<String, u32>,
+}
+
+fn mismatch(found: impl Into<String>) -> StoreError {
+    StoreError::Mismatch { store: NAME, found: found.into(), expected: EXPECTED.to_owned() }
+}
+
+/// What a URL says about TLS.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Secured {
+    is_secured: bool,
+    /// The file of the authority whose certificates count.
+    authority: Option<String>,
+}
+
+/// Splits a URL into the part without TLS, and what it says of TLS. Unlike `psql`, a sink uses TLS only if the URL says
+/// so, and then checks the certificate.
+fn option_taken(url: &str) -> Result<(String, Secured), StoreError> {
+    let (address, options) = url.split_once('?').unwrap_or((url, ""));
+    let (mut rest, mut secured) = (Vec::new(), Secured::default());
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("sslmode", "disable")) => {}
+            Some(("sslmode", "require" | "verify-full")) => secured.is_secured = true,
+            Some(("sslmode", mode)) => {
+                return Err(mismatch(format!("the URL has sslmode={mode}")));
+            }
+            Some(("sslrootcert", file)) => secured.authority = Some(file.to_owned()),
+            _ => rest.push(option),
+        }
+    }
+    if secured.authority.is_some() && !secured.is_secured {
+        return Err(mismatch("the URL has sslrootcert without sslmode=require"));
+    }
+    let rest = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    Ok((format!("{address}{rest}"), secured))
 }
 
 impl fmt::Debug for Postgres {
@@ -130,26 +172,52 @@ const META: &str = "CREATE TABLE IF NOT EXISTS dayfold_sinks (view text PRIMARY 
     version text NOT NULL, PRIMARY KEY (view, period))";
 
 impl Postgres {
-    /// The database of a URL: `postgresql://[user[:password]@]host[:port][/database]`. Without TLS.
+    /// The database of a URL: `postgresql://[user[:password]@]host[:port][/database]`, with TLS if it has the option
+    /// `sslmode=require`. Then the server's certificate is checked: by the authorities in `sslrootcert=FILE`, or by
+    /// those that the system knows.
     ///
     /// # Errors
     /// [`StoreError::Mismatch`] if the URL is not valid.
     pub fn new(url: &str) -> Result<Postgres, StoreError> {
+        let (url, secured) = option_taken(url)?;
         let config: Result<Config, Error> = url.parse();
-        let mut config = config.map_err(|error| StoreError::Mismatch {
-            store: NAME,
-            found: error.to_string(),
-            expected: "postgresql://[user[:password]@]host[:port][/database]".to_owned(),
-        })?;
+        let mut config = config.map_err(|error| mismatch(error.to_string()))?;
         config.connect_timeout(LIMIT).tcp_user_timeout(LIMIT).application_name("dayfold");
-        Ok(Postgres { config, client: None })
+        config.ssl_mode(if secured.is_secured { SslMode::Require } else { SslMode::Disable });
+        #[cfg(not(feature = "tls"))]
+        if secured.is_secured {
+            return Err(mismatch("sslmode=require needs the feature 'tls', which is not built in"));
+        }
+        #[cfg(feature = "tls")]
+        let tls = match secured.is_secured {
+            false => None,
+            true => {
+                let client = super::tls::client(secured.authority.as_deref()).map_err(mismatch)?;
+                Some(tokio_postgres_rustls::MakeRustlsConnect::new(client))
+            }
+        };
+        Ok(Postgres {
+            config,
+            #[cfg(feature = "tls")]
+            tls,
+            client: None,
+            open: BTreeMap::new(),
+        })
+    }
+
+    fn reach(&self) -> Result<Client, Error> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return self.config.connect(tls.clone());
+        }
+        self.config.connect(NoTls)
     }
 
     fn connect(&mut self) -> Result<&mut Client, StoreError> {
         let client = match self.client.take().filter(|client| !client.is_closed()) {
             Some(client) => client,
             None => {
-                let mut client = self.config.connect(NoTls).map_err(|error| failed(&error))?;
+                let mut client = self.reach().map_err(|error| failed(&error))?;
                 let limits = "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET client_min_messages = warning";
                 client.batch_execute(limits).map_err(|error| failed(&error))?;
                 client
@@ -193,6 +261,12 @@ impl Postgres {
         }
     }
 
+    /// What tells the table of a view from a later one of its name.
+    fn id_of(client: &mut impl GenericClient, table: &Table) -> Result<Option<u32>, Error> {
+        let id = "SELECT to_regclass($1)::oid";
+        Ok(client.query_one(id, &[&quoted(&table.view)])?.get(0))
+    }
+
     /// What differs in an existing table from the expected one.
     fn difference(client: &mut Client, table: &Table) -> Result<Option<String>, Error> {
         let found = "SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a \
@@ -232,13 +306,23 @@ impl Store for Postgres {
             let marks = client.query(marks, &[&table.view])?;
             let mark =
                 |row: &postgres::Row| Some((Day::parse_period(row.get(0)).ok()?, row.get(1)));
-            Ok(Opened::new(epoch, marks.iter().filter_map(mark).collect()))
+            let marks = marks.iter().filter_map(mark).collect();
+            Ok((Opened::new(epoch, marks), Postgres::id_of(client, table)?.unwrap_or_default()))
         };
-        open(client).map_err(|error| failed(&error))
+        let (opened, id) = open(client).map_err(|error| failed(&error))?;
+        self.open.insert(table.view.clone(), id);
+        Ok(opened.of_table(id.to_string()))
     }
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
-        self.transact(table, stamp, |_| Ok(()))
+        let id = self.transact(table, stamp, |transaction| Postgres::id_of(transaction, table))?;
+        match id.as_ref() == self.open.get(&table.view) {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable {
+                store: NAME,
+                why: "the table is another one than before".to_owned(),
+            }),
+        }
     }
 
     fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
@@ -311,9 +395,39 @@ impl Store for Postgres {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::row::tests::table;
+
+    /// What a reader has: cents by day and shop.
+    pub(in crate::stores) fn rows(url: &str, table: &Table) -> BTreeMap<(String, String), i64> {
+        let mut client = Client::connect(url, NoTls).unwrap();
+        let query = format!("SELECT day::text, shop, cents::bigint FROM {}", quoted(&table.view));
+        let rows = client.query(&query, &[]).unwrap();
+        rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect()
+    }
+
+    pub(in crate::stores) fn drop_table(url: &str, table: &Table) {
+        let mut client = Client::connect(url, NoTls).unwrap();
+        client.batch_execute(&format!("DROP TABLE {}", quoted(&table.view))).unwrap();
+    }
+
+    #[test]
+    fn a_url_may_ask_for_tls() {
+        let taken = |url: &str| option_taken(url).unwrap();
+        let secured = |authority: Option<&str>| Secured {
+            is_secured: true,
+            authority: authority.map(str::to_owned),
+        };
+        let url = "postgresql://h/d?sslmode=require&a=b&sslrootcert=/ca.pem";
+        assert_eq!(taken(url), ("postgresql://h/d?a=b".to_owned(), secured(Some("/ca.pem"))));
+        let url = "postgresql://h/d?sslmode=verify-full";
+        assert_eq!(taken(url), ("postgresql://h/d".to_owned(), secured(None)));
+        assert_eq!(taken("postgresql://h/d?sslmode=disable").1, Secured::default());
+        for wrong in ["postgresql://h?sslmode=prefer", "postgresql://h?sslrootcert=/ca.pem"] {
+            assert!(matches!(option_taken(wrong), Err(StoreError::Mismatch { .. })), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_row_is_replaced_by_one_that_is_not_older() {

@@ -2,15 +2,15 @@
 //!
 //! `dayfold:VIEW:PERIOD:KEY…` has the measures as fields, and `sealed`, `revision` and `as_of`; a measure without a
 //! value has no field. In the parts of a name, `%` and `:` are written as `%25` and `%3A`, and null is `%-`, so no two
-//! rows have the same name. `dayfold.sink:VIEW` has the epoch and the marks. Scripts compare the epoch and the moment
-//! of each row, so no row goes back.
+//! rows have the same name. `dayfold.sink:VIEW` has the epoch and the marks. A batch of rows is a transaction that
+//! happens only if nobody has opened the view since, so a former writer changes nothing, and no row goes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfold::schema::Value;
 use dayfold::time::Day;
-use redis::{Client, Commands, Connection, RedisError, Script};
+use redis::{Client, Commands, Connection, Pipeline, RedisError, RedisResult, Script};
 
 use crate::row::escaped;
 use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
@@ -23,26 +23,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The number of names that are read together.
 const NAMES_AT_ONCE: usize = 1_000;
 
-/// The beginning of each script: only the last opening may write.
+/// The beginning of each script: only the last opening may go on.
 const FENCE: &str = "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then \
     return redis.error_reply('FENCED another writer') end ";
-
-/// Arguments: the epoch, the moment, the seconds until rows expire; then for each row the number of its arguments, and
-/// names and values. A name that something else has is refused.
-const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[3]), 4 \
-    for i = 2, #KEYS do \
-        local n = tonumber(ARGV[at]) \
-        local there = redis.pcall('HGET', KEYS[i], 'as_of') \
-        if type(there) == 'table' then \
-            return redis.error_reply('REFUSED ' .. KEYS[i] .. ' is there, and is no hash') end \
-        if (tonumber(there or 0) or 0) <= as_of then \
-            redis.call('DEL', KEYS[i]) \
-            redis.call('HSET', KEYS[i], unpack(ARGV, at + 1, at + n)) \
-            if expire > 0 then redis.call('EXPIRE', KEYS[i], expire) end \
-        end \
-        at = at + n + 1 \
-    end \
-    return 1";
 
 /// A name of anything but a hash belongs to somebody else, and stays.
 const SWEEP: &str = "local gone = 0 \
@@ -65,7 +48,6 @@ pub struct Redis {
     client: Client,
     connection: Option<Connection>,
     expire: Option<Duration>,
-    write: Script,
     sweep: Script,
     mark: Script,
     ping: Script,
@@ -89,9 +71,8 @@ impl Redis {
             expected: "redis://[user[:password]@]host[:port][/database]".to_owned(),
         })?;
         let script = |rest: &str| Script::new(&format!("{FENCE}{rest}"));
-        let (write, sweep, mark) = (script(WRITE), script(SWEEP), script(MARK));
-        let ping = script("return 1");
-        Ok(Redis { client, connection: None, expire: None, write, sweep, mark, ping })
+        let (sweep, mark, ping) = (script(SWEEP), script(MARK), script("return 1"));
+        Ok(Redis { client, connection: None, expire: None, sweep, mark, ping })
     }
 
     /// Removes rows this long after they were last written.
@@ -119,19 +100,15 @@ impl Redis {
         run: impl FnOnce(&Scripts<'_>, &mut Connection) -> Result<T, RedisError>,
     ) -> Result<T, StoreError> {
         self.connect()?;
-        let Redis { connection, write, sweep, mark, ping, .. } = self;
-        let scripts = Scripts { write, sweep, mark, ping };
+        let Redis { connection, sweep, mark, ping, .. } = self;
+        let scripts = Scripts { sweep, mark, ping };
         let Some(connected) = connection else {
             return Err(StoreError::Unavailable { store: NAME, why: "no connection".to_owned() });
         };
         run(&scripts, connected).map_err(|error| {
-            let is_refused = error.code() == Some("REFUSED");
-            if !is_refused {
-                *connection = None;
-            }
+            *connection = None;
             match error.code() {
                 Some("FENCED") => StoreError::Fenced { store: NAME, view: table.view.clone() },
-                _ if is_refused => StoreError::Refused { store: NAME, why: error.to_string() },
                 _ => unavailable(error),
             }
         })
@@ -139,7 +116,6 @@ impl Redis {
 }
 
 struct Scripts<'a> {
-    write: &'a Script,
     sweep: &'a Script,
     mark: &'a Script,
     ping: &'a Script,
@@ -176,18 +152,55 @@ fn literally(text: &str) -> String {
     pattern
 }
 
-/// The fields of a row.
-fn fields(table: &Table, row: &Row, as_of: i64) -> Vec<String> {
-    let measures = table.measures.iter().zip(&row.measures);
-    let present = measures.filter(|(_, value)| **value != Value::Null);
-    let mut fields: Vec<String> =
-        present.flat_map(|(column, value)| [column.name.clone(), value.to_string()]).collect();
-    fields.extend(["sealed".to_owned(), row.sealed.to_string()]);
-    if row.revision != Value::Null {
-        fields.extend(["revision".to_owned(), row.revision.to_string()]);
+/// Adds the commands that write a row. Fields without a value are removed.
+fn add(pipe: &mut Pipeline, table: &Table, row: &Row, as_of: &str, expire: Option<u64>) {
+    let name = row_name(&table.view, row);
+    let values = table.measures.iter().map(|column| column.name.as_str()).zip(&row.measures);
+    let values = values.chain([("revision", &row.revision)]);
+    let is_null = |(_, value): &(&str, &Value)| **value == Value::Null;
+    let nulls: Vec<&str> = values.clone().filter(is_null).map(|(name, _)| name).collect();
+    pipe.cmd("HSET").arg(&name);
+    for (field, value) in values.filter(|value| !is_null(value)) {
+        pipe.arg(field).arg(value.to_string());
     }
-    fields.extend(["as_of".to_owned(), as_of.to_string()]);
-    fields
+    pipe.arg("sealed").arg(if row.sealed { "true" } else { "false" }).arg("as_of").arg(as_of);
+    if !nulls.is_empty() {
+        pipe.cmd("HDEL").arg(&name).arg(nulls);
+    }
+    if let Some(seconds) = expire {
+        pipe.cmd("EXPIRE").arg(&name).arg(seconds);
+    }
+}
+
+/// What has become of a batch.
+enum Wrote {
+    All,
+    Fenced,
+    Refused(RedisError),
+}
+
+/// Writes rows in a transaction, which does not happen if the epoch changes before its end.
+fn write(
+    connection: &mut Connection,
+    meta: &str,
+    stamp: Stamp,
+    rows: &Pipeline,
+) -> Result<Wrote, RedisError> {
+    let mut watch = redis::pipe();
+    watch.cmd("WATCH").arg(meta).ignore().cmd("HGET").arg(meta).arg("epoch");
+    let (epoch,): (Option<i64>,) = watch.query(connection)?;
+    if epoch != Some(stamp.epoch) {
+        return Ok(Wrote::Fenced);
+    }
+    let Some(done) = rows.query::<Option<Vec<RedisResult<redis::Value>>>>(connection)? else {
+        return Ok(Wrote::Fenced);
+    };
+    match done.into_iter().find_map(Result::err) {
+        None => Ok(Wrote::All),
+        // The name of something else, which belongs to somebody else and stays. Other rows are written.
+        Some(error) if error.code() == Some("WRONGTYPE") => Ok(Wrote::Refused(error)),
+        Some(error) => Err(error),
+    }
 }
 
 impl Store for Redis {
@@ -225,19 +238,21 @@ impl Store for Redis {
     }
 
     fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
-        let expire = self.expire.map_or(0, |after| after.as_secs().max(1));
-        self.run(table, |scripts, connection| {
-            let mut call = scripts.write.prepare_invoke();
-            call.key(meta(table)).arg(stamp.epoch).arg(stamp.as_of).arg(expire);
-            for row in rows {
-                let fields = fields(table, row, stamp.as_of);
-                call.key(row_name(&table.view, row)).arg(fields.len());
-                for field in &fields {
-                    call.arg(field);
-                }
+        let expire = self.expire.map(|after| after.as_secs().max(1));
+        let (meta, as_of) = (meta(table), stamp.as_of.to_string());
+        let mut pipe = redis::pipe();
+        pipe.atomic().ignore_errors();
+        rows.iter().for_each(|row| add(&mut pipe, table, row, &as_of, expire));
+        match self.run(table, |_, connection| write(connection, &meta, stamp, &pipe))? {
+            Wrote::All => Ok(()),
+            Wrote::Fenced => {
+                self.connection = None;
+                Err(StoreError::Fenced { store: NAME, view: table.view.clone() })
             }
-            call.invoke(connection)
-        })
+            Wrote::Refused(error) => {
+                Err(StoreError::Refused { store: NAME, why: error.to_string() })
+            }
+        }
     }
 
     fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
@@ -293,9 +308,30 @@ impl Store for Redis {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::row::tests::row;
+
+    fn connect(url: &str) -> Connection {
+        Client::open(url).unwrap().get_connection().unwrap()
+    }
+
+    /// What a reader has: cents by day and shop.
+    pub(in crate::stores) fn rows(url: &str, table: &Table) -> BTreeMap<(String, String), i64> {
+        let mut connection = connect(url);
+        let names: Vec<String> = connection.keys(format!("dayfold:{}:*", table.view)).unwrap();
+        let row = |name: String| {
+            let cents = connection.hget(&name, "cents").unwrap();
+            let parts: Vec<String> = name.split(':').skip(2).map(str::to_owned).collect();
+            ((parts[0].clone(), parts[1].clone()), cents)
+        };
+        names.into_iter().map(row).collect()
+    }
+
+    /// Redis has no tables: all of the database is removed.
+    pub(in crate::stores) fn drop_table(url: &str, _: &Table) {
+        redis::cmd("FLUSHDB").exec(&mut connect(url)).unwrap();
+    }
 
     #[test]
     fn a_name_tells_its_period() {
