@@ -157,7 +157,7 @@ async function sinksAreShown({ many, on, picture }) {
   });
   const shown = await until("sinks", () => text(page, "#engine"), (text) => text.includes("sink warehouse"));
   assert.match(shown, /sink redis: by_day\s+up to date, 2 refused/);
-  assert.match(shown, /sink warehouse: by_day\s+1,200 events and 65 s behind: PostgreSQL cannot be used now: connection refused/);
+  assert.match(shown, /sink warehouse: by_day\s+1\s200 events and 65 s behind: PostgreSQL cannot be used now: connection refused/);
   await hasNoBarriers(page, "sinks");
   await picture(page, "sinks-1280");
 }
