@@ -515,6 +515,8 @@ class Webhook(threading.Thread):
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        # A sender that is killed cuts its connection.
+        self.server.handle_error = lambda request, address: None
         self.server.daemon_threads = True
 
     def run(self):
