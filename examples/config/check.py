@@ -188,6 +188,8 @@ class Expressions:
         if pick < 0.85:
             start, length = self.random.choice([-3, -1, 1, 2, 5]), self.random.choice([0, 1, 3, 9])
             return f"substr({self.text(depth - 1)}, {start}, {length})"
+        if pick < 0.9:
+            return f"replace({self.text(depth - 1)}, '{self.random.choice(['a', 'b,', ' ', ''])}', {self.text(0)})"
         if pick < 0.95:
             return f"split_part({self.text(depth - 1)}, '{self.random.choice([',', 'a', ' ', 'b,'])}', {self.random.choice([1, 2, 3, -1])})"
         return f"NULLIF({self.text(depth - 1)}, {self.text(0)})"

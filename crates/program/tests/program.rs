@@ -51,6 +51,8 @@ fn a_new_file_runs_as_it_is() {
     assert!(checked.contains("view by_page: by day in Europe/Vienna"));
     let sample = good(&new, &["sample", "dayfold.toml", "--rows", "1"]);
     assert!(sample.contains("line 2: 2024-05-01T"));
+    let taken = sample.lines().find(|line| line.trim_start().starts_with("by_page ")).unwrap();
+    assert!(taken.contains("day = 2024-05-01, page = /"), "{taken}");
     assert!(!new.join("dayfold-data").exists(), "nothing is written before it runs");
     // The port in the file may be in use on this machine.
     let file = fs::read_to_string(new.join("dayfold.toml")).unwrap();

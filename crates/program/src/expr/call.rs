@@ -25,6 +25,7 @@ pub(crate) enum Call {
     },
     Substr,
     SplitPart,
+    Replace,
     Matches(Box<Regex>),
     Abs,
     Round(i32),
@@ -40,6 +41,22 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// Whether it may have no value for arguments that have one.
+    pub(crate) fn can_fail(&self) -> bool {
+        !matches!(
+            self,
+            Call::Lower
+                | Call::Upper
+                | Call::Length
+                | Call::Trim { .. }
+                | Call::SplitPart
+                | Call::Matches(_)
+                | Call::UrlHost
+                | Call::UrlPath
+                | Call::JsonGet(_)
+        )
+    }
+
     /// The value for `count` arguments, which `argument` evaluates; null if one of them is null.
     pub(crate) fn apply<'r>(
         &'r self,
@@ -102,6 +119,11 @@ impl Call {
             Call::SplitPart => {
                 let (delimiter, index) = (arguments[0].as_text().unwrap_or_default(), given(1)?);
                 Cell::Text(text::part(text, |text| text::split_part(text, delimiter, index)))
+            }
+            Call::Replace => {
+                let [old, new] =
+                    arguments.each_ref().map(|cell| cell.as_text().unwrap_or_default());
+                Cell::Text(text::replace(text, old, new)?)
             }
             Call::Matches(regex) => Cell::Boolean(regex.is_match(&text)),
             Call::ParseTimestamp(times) => match times.parse(text.as_bytes()) {

@@ -49,6 +49,14 @@ pub enum RowError {
         /// The number of them that may be after the point.
         scale: u8,
     },
+    /// A text has become longer than texts may be.
+    #[error("the result of {function} is longer than {bytes} bytes")]
+    TooLong {
+        /// The function.
+        function: &'static str,
+        /// The number of bytes that it may have.
+        bytes: usize,
+    },
     /// A time that has no date.
     #[error("{what} is beyond the years that a calendar can place")]
     OutOfRange {

@@ -17,7 +17,7 @@ use super::text;
 use super::time::{Field, Zone};
 
 /// Every function, in lower case.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "abs",
     "ceil",
     "ceiling",
@@ -34,6 +34,7 @@ const NAMES: [&str; 28] = [
     "parse_timestamp",
     "regexp_match",
     "regexp_matches",
+    "replace",
     "round",
     "rtrim",
     "split_part",
@@ -223,6 +224,12 @@ impl Compiler<'_> {
                     exactly(name, arguments, "a text, a delimiter, and a place from 1", at)?;
                 let kinds = [Type::Text, Type::Text, Type::Integer];
                 of_text(Call::SplitPart, Type::Text, self.of_kinds(arguments.into(), &kinds)?)
+            }
+            "replace" => {
+                let arguments: [Typed; 3] =
+                    exactly(name, arguments, "a text, what is replaced, and its replacement", at)?;
+                let kinds = [Type::Text; 3];
+                of_text(Call::Replace, Type::Text, self.of_kinds(arguments.into(), &kinds)?)
             }
             "concat" => {
                 let nodes = arguments.into_iter().map(|typed| Ok(self.as_text(typed)?.node));

@@ -135,6 +135,7 @@ impl Node {
             Node::In(node, list) => node.can_fail() || list.iter().any(Node::can_fail),
             Node::Case(branches, otherwise) => branches.iter().any(both) || otherwise.can_fail(),
             Node::Coalesce(nodes) | Node::Concat(nodes) => nodes.iter().any(Node::can_fail),
+            Node::Call(call, nodes) => call.can_fail() || nodes.iter().any(Node::can_fail),
             _ => true,
         }
     }

@@ -126,6 +126,26 @@ pub(crate) fn split_part<'t>(text: &'t str, delimiter: &str, index: i128) -> &'t
     found.unwrap_or(&text[..0])
 }
 
+/// The text with a new part in place of each old one. An empty old part is not found.
+///
+/// # Errors
+/// [`RowError::TooLong`] beyond a megabyte: replacements within replacements would grow without end.
+pub(crate) fn replace<'r>(
+    text: Cow<'r, str>,
+    old: &str,
+    new: &str,
+) -> Result<Cow<'r, str>, RowError> {
+    const MAX_BYTES: usize = 1 << 20;
+    if old.is_empty() || !text.contains(old) {
+        return Ok(text);
+    }
+    let added = text.matches(old).count().saturating_mul(new.len());
+    if text.len().saturating_add(added) > MAX_BYTES {
+        return Err(RowError::TooLong { function: "replace", bytes: MAX_BYTES });
+    }
+    Ok(Cow::Owned(text.replace(old, new)))
+}
+
 /// The part between `scheme://` and the path, and the rest; `None` if there is no scheme.
 fn authority(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;

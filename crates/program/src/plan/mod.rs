@@ -39,7 +39,7 @@ pub(crate) use record::{fields, object_of};
 
 use crate::config::{Config, FileError, SourceConfig, SourceKind};
 use crate::error::ProgramError;
-use crate::expr::{Row, Scope};
+use crate::expr::{Cell, Scope};
 use columns::SourceColumns;
 use past::Passing;
 pub(crate) use past::Past;
@@ -293,15 +293,11 @@ impl SourcePlan {
     }
 }
 
-/// The columns of a record as the views see them, for people who look at a sample.
-pub(crate) fn shown(source: &SourcePlan, record: &[u8]) -> Result<Vec<(String, String)>, String> {
+/// The columns of a record, if every view can use it; otherwise the reason why it is refused.
+pub(crate) fn cells<'r>(source: &SourcePlan, record: &'r [u8]) -> Result<Vec<Cell<'r>>, String> {
     let cells = source.reader.cells(record)?;
-    let row = Row { cells: &cells };
-    for (view, derived) in &source.derived {
-        derived.check(row).map_err(|reason| format!("view '{view}': {reason}"))?;
-    }
-    let named = source.reader.slots.iter().zip(&cells);
-    Ok(named.map(|(slot, cell)| (slot.name.clone(), cell.to_string())).collect())
+    source.check(&cells)?;
+    Ok(cells)
 }
 
 /// The name of a source in messages.

@@ -8,6 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::config::FileFormat;
 
+/// What to do about a file in another encoding.
+pub(crate) const NO_UTF8: &str =
+    "expected UTF-8; convert the file first, for example with `iconv -f LATIN1 -t UTF-8`";
+
 /// Splits records of one format.
 #[derive(Clone, Debug)]
 pub(crate) enum Splitter {
@@ -40,8 +44,7 @@ impl Splitter {
     /// The parts of a record; the error says why it cannot be split.
     pub(crate) fn split<'a>(&self, record: &'a [u8]) -> Result<Record<'a>, String> {
         let text = std::str::from_utf8(record);
-        let text =
-            text.map_err(|error| format!("byte {}: expected UTF-8", error.valid_up_to() + 1))?;
+        let text = text.map_err(|error| format!("byte {}: {NO_UTF8}", error.valid_up_to() + 1))?;
         match self {
             Splitter::Csv(delimiter) => Ok(Record::Fields(fields(text, *delimiter))),
             Splitter::Json => {
@@ -57,7 +60,7 @@ impl Splitter {
 /// If it does not have as many fields as there are names, or is not UTF-8.
 pub(crate) fn object_of(names: &[String], record: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(record);
-    let text = text.map_err(|error| format!("byte {}: expected UTF-8", error.valid_up_to() + 1))?;
+    let text = text.map_err(|error| format!("byte {}: {NO_UTF8}", error.valid_up_to() + 1))?;
     let fields = fields(text, b',');
     if fields.len() != names.len() {
         return Err(format!("{} fields where the header has {}", fields.len(), names.len()));

@@ -7,7 +7,7 @@ use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
 use dayfold::time::EventTime;
 
 use super::columns::SourceColumns;
-use super::record::{Record, Splitter};
+use super::record::{NO_UTF8, Record, Splitter};
 use super::values::{fitting, value};
 use super::view::Derived;
 use crate::config::{Config, FileError, FileFormat, SourceConfig, Text};
@@ -72,7 +72,7 @@ impl Reader {
             [] => Ok(Cell::Null),
             bytes => match std::str::from_utf8(bytes) {
                 Ok(text) => slot.read(Cow::Borrowed(text)),
-                Err(_) => Err(format!("column '{}': expected UTF-8", slot.name)),
+                Err(_) => Err(format!("column '{}': {NO_UTF8}", slot.name)),
             },
         };
         self.slots.iter().enumerate().map(cell).collect()
@@ -275,17 +275,20 @@ impl SourcePlan {
         cells: Vec<Cell<'_>>,
         record: &[u8],
     ) -> Result<Event, String> {
-        for (view, derived) in &self.derived {
-            derived
-                .check(Row { cells: &cells })
-                .map_err(|reason| format!("view '{view}': {reason}"))?;
-        }
+        self.check(&cells)?;
         let layout = RowValue::Integer(self.layout as i128);
         let record = self.keeps_record.then(|| String::from_utf8_lossy(record));
         let values = std::iter::once(layout)
             .chain(cells.into_iter().map(value))
             .chain(record.map(RowValue::Text));
         Ok(Event::new(time, values))
+    }
+
+    /// Checks that each view can use a row, or leaves it out.
+    pub(crate) fn check(&self, cells: &[Cell<'_>]) -> Result<(), String> {
+        self.derived.iter().try_for_each(|(view, derived)| {
+            derived.check(Row { cells }).map_err(|reason| format!("view '{view}': {reason}"))
+        })
     }
 
     /// The format of times that the library reads.

@@ -43,6 +43,18 @@ impl Derived {
         Ok(())
     }
 
+    /// What the view takes of a row that was checked, as names and texts; `None` if it does not want the row.
+    pub(crate) fn shown(&self, cells: &[Cell<'_>]) -> Option<Vec<(String, String)>> {
+        let row = Row { cells };
+        let wants = self.filter.as_ref().is_none_or(|filter| filter.holds(row).unwrap_or(false));
+        let text = |expression: &Expression| {
+            expression.eval(row).map_or(String::new(), |cell| cell.to_string())
+        };
+        wants.then(|| {
+            self.inputs.iter().map(|(name, expression)| (name.clone(), text(expression))).collect()
+        })
+    }
+
     /// Fills in what the view takes. Returns `false` if it does not want the row, or has no value for it: a row of an
     /// earlier run, which the views of that run could use, is then left out.
     pub(crate) fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut RowBuilder<'e>) -> bool {
