@@ -108,6 +108,7 @@ use ingest::live::Queue;
 use ingest::logging::{self, KeepBefore, LogConfig, Logging, Reads};
 use ingest::partitions::{self, Partitioning};
 use ingest::reader::{self, Feeding, Keep};
+use ingest::readers::Readers;
 use ingest::receipt::Waits;
 use recover::joining::{self, LostLog};
 use recover::resume::{self, Known};
@@ -561,7 +562,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let has_cuts = self.feeding.is_none() && cluster.processes() == 1;
         let read = (Arc::clone(&extents), has_cuts);
         let waits = Arc::clone(&self.waits);
-        let shared = Shared::new(views, threads, floor, to_replay, clock, waits, read);
+        let mut shared = Shared::new(views, threads, floor, to_replay, clock, waits, read);
+        let is_alone = cluster.processes() == 1 && self.feeding.is_none() && self.live.is_none();
+        shared.readers = Readers::new(is_alone.then_some(threads * self.partitioned.len()));
         shared.set_former(partitions::compare(&extents, &self.partitioned));
         let start = Start {
             shared: Arc::new(shared),

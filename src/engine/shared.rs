@@ -11,6 +11,7 @@ use super::ask::snapshots::Desk;
 use super::clock::Clock;
 use super::cuts::{Cuts, Positions};
 use super::error::Outcome;
+use super::ingest::readers::Readers;
 use super::ingest::receipt::Waits;
 use super::progress::{LogNumbers, Progress, SourceNumbers};
 use crate::closing::Closing;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) floor: EventTime,
     /// The floor up to which days close now.
     pub(crate) closing: AtomicI64,
+    pub(crate) readers: Readers,
     state: Mutex<RunState>,
     changed: Condvar,
     /// The number of workers of this process whose views have nothing left to seal.
@@ -147,6 +149,7 @@ impl Shared {
             threads,
             floor,
             closing: AtomicI64::new(floor),
+            readers: Readers::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             finished: AtomicUsize::new(0),

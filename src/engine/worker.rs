@@ -380,6 +380,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if let Some(floor) = floor.filter(|floor| *floor > self.now.floor) {
             tracing::debug!(worker = self.worker.index(), floor, "days up to this floor close");
             self.start.shared.closing.fetch_max(floor, Ordering::AcqRel);
+            self.start.shared.readers.wake();
             self.tell_positions(floor);
             let tick = self.clock.next();
             self.advance_to(Moment::new(floor, tick));

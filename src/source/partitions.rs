@@ -110,7 +110,8 @@ pub trait Partitioned<E>: Send + Sync + 'static {
 
 /// Reads the partitions of one worker.
 pub trait Partitions<E> {
-    /// Takes the available records, until [`Taking::is_full`]; waits at most this long for the first one.
+    /// Takes the available records, until [`Taking::is_full`]; waits at most this long for the first one. If it may only
+    /// take from partitions that are paused, [`std::thread::park_timeout`] waits until that may have changed.
     ///
     /// # Errors
     /// An error of the source as a whole. It stops the engine, after the records taken before have entered.
@@ -484,14 +485,19 @@ impl<E> Taking<E> {
     }
 
     /// Sets the clock at which a partition is paused. Days up to `floor` have closed, and the first clock that holds
-    /// days open is before `next`.
-    pub(crate) fn set_reach(&mut self, floor: EventTime, next: EventTime) {
+    /// days open is before `next`; or it is `least`, if that is known: then days up to it are about to close.
+    pub(crate) fn set_reach(
+        &mut self,
+        floor: EventTime,
+        next: EventTime,
+        least: Option<EventTime>,
+    ) {
         let Some(max_ahead) = self.options.max_ahead else { return };
         // Before any day has closed, the other partitions may not have reported their clocks yet.
         let is_known = floor > EventTime::MIN + 1;
         let clocks = self.partitions.iter().map(|partition| partition.clock);
         let first = || clocks.filter(|clock| *clock != EventTime::MIN).min();
-        let from = if is_known { Some(next) } else { first() };
+        let from = if is_known { Some(next) } else { first() }.max(least);
         self.reach =
             from.map_or(EventTime::MAX, |from| from.saturating_add(milliseconds(max_ahead)));
     }
@@ -583,4 +589,29 @@ pub(crate) enum Watermark {
     Held(EventTime),
     /// As far as other partitions allow; if there are none, up to this time.
     Quiet(Option<EventTime>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: EventTime = 86_400_000;
+
+    #[test]
+    fn what_holds_days_open_is_not_paused_by_itself() {
+        let share = Share { source: "s".to_owned(), worker: 0, workers: 1, known: Arc::default() };
+        let mut taking: Taking<()> = Taking::new(share, PartitionOptions::default(), 0);
+        let names = ["first", "second"];
+        let [first, second] = names.map(|name| taking.add(name, Start::new(0, 0)));
+        taking.idle(first, 30 * DAY);
+        taking.idle(second, 38 * DAY);
+        // Only the first day has closed yet. Another process may hold the second one open.
+        taking.set_reach(DAY, 2 * DAY, None);
+        assert!(taking.is_paused(first) && taking.is_paused(second));
+        // All readers are here: days up to the thirtieth are about to close.
+        taking.set_reach(DAY, 2 * DAY, Some(30 * DAY));
+        assert!(!taking.is_paused(first) && taking.is_paused(second));
+        taking.set_reach(DAY, 2 * DAY, Some(38 * DAY));
+        assert!(!taking.is_paused(second));
+    }
 }

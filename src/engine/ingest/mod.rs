@@ -12,6 +12,7 @@ pub(super) mod owner;
 pub(super) mod pacer;
 pub(super) mod partitions;
 pub(super) mod reader;
+pub(super) mod readers;
 pub(super) mod receipt;
 pub(super) mod request;
 pub(super) mod wakers;

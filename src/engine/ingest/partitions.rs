@@ -156,15 +156,17 @@ fn read_share<E: Send + Sync + 'static>(
     let mut taking = Taking::new(share, partitioned.options(), shared.clock.now());
     taking.reread = reread;
     let mut told = None;
+    let reader = shared.readers.enter();
     loop {
         taking.now = shared.clock.now();
         let floor = shared.closing.load(Ordering::Acquire);
         let next = shared.views.iter().map(|view| view.next_floor(floor)).max();
-        taking.set_reach(floor, next.unwrap_or(EventTime::MAX));
+        taking.set_reach(floor, next.unwrap_or(EventTime::MAX), shared.readers.least());
         let more = partitions.take(&mut taking, POLL);
         let is_stopping = shared.is_interrupted() || shared.failed.load(Ordering::Acquire);
         let extents = taking.extents(|partition| partitions.mark(partition));
         let watermark = taking.allows();
+        shared.readers.advance(reader, watermark);
         let (events, refused) = taking.drain();
         let has_more = matches!(more, Ok(More::Later)) && !is_stopping;
         publish(&taking, partitions.trouble(), !has_more, shared);

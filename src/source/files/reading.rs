@@ -274,7 +274,8 @@ impl<E: Send + Sync + 'static> Partitions<E> for Reading<E> {
             return Ok(More::Ended);
         }
         if !has_taken {
-            std::thread::sleep(wait);
+            // Woken earlier when days close, since a paused file may then go on.
+            std::thread::park_timeout(wait);
         }
         Ok(More::Later)
     }

@@ -66,7 +66,7 @@ impl<'a> Compiler<'a> {
         let mut arguments = Vec::new();
         for expr in self.measure_arguments(&name, function)? {
             let typed = self.compile(expr)?;
-            let expression = Expression { node: typed.node, kind: typed.kind };
+            let expression = Expression::new(typed.node, typed.kind);
             arguments.push(Argument { expression, text: expr.to_string(), at: typed.at });
         }
         Ok(Call { name, at, arguments })

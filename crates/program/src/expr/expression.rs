@@ -9,9 +9,16 @@ use super::node::Node;
 pub struct Expression {
     pub(super) node: Node,
     pub(super) kind: Type,
+    can_fail: bool,
+    can_fail_if_small: bool,
 }
 
 impl Expression {
+    pub(super) fn new(node: Node, kind: Type) -> Expression {
+        let can_fail = node.can_fail();
+        Expression { can_fail, can_fail_if_small: can_fail && node.bound().is_none(), node, kind }
+    }
+
     /// The type of its values.
     pub fn kind(&self) -> Type {
         self.kind
@@ -45,7 +52,12 @@ impl Expression {
 
     /// Whether there may be rows for which it has no value. A plain column has a value for each row.
     pub fn can_fail(&self) -> bool {
-        self.node.can_fail()
+        self.can_fail
+    }
+
+    /// The same for rows whose numbers are all [small](Row::is_small).
+    pub(crate) fn can_fail_if_small(&self) -> bool {
+        self.can_fail_if_small
     }
 
     /// The value of an expression that depends on no column.

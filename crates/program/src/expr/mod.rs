@@ -15,6 +15,7 @@
 //! **Numbers** are 128-bit integers, or decimals with at most nine digits after the point. Nothing wraps: an overflow
 //! is a [`RowError`], for which the row is refused.
 
+mod bound;
 mod call;
 mod cast;
 mod casting;
@@ -47,7 +48,7 @@ impl Expression {
     /// match.
     pub fn compile(text: &str, scope: &mut Scope) -> Result<Expression, ExprError> {
         let typed = with_stack(|| Compiler::new(text, scope).whole(text))?;
-        Ok(Expression { node: typed.node, kind: typed.kind })
+        Ok(Expression::new(typed.node, typed.kind))
     }
 
     /// Compiles a text that must have this type, or be convertible to it.
@@ -60,7 +61,7 @@ impl Expression {
             let typed = compiler.whole(text)?;
             compiler.coerce(typed, kind, "here")
         })?;
-        Ok(Expression { node: typed.node, kind })
+        Ok(Expression::new(typed.node, kind))
     }
 
     /// Compiles the call of a measure. `sum(miles * 2)` gives its name and its arguments.
@@ -83,7 +84,7 @@ impl Expression {
     ) -> Result<Expression, ExprError> {
         let typed = compile::Typed { node: self.node, kind: self.kind, at };
         let typed = Compiler::new("", scope).coerce(typed, kind, "here")?;
-        Ok(Expression { node: typed.node, kind })
+        Ok(Expression::new(typed.node, kind))
     }
 }
 

@@ -1,3 +1,4 @@
+use dayfold::aggregate::Decimal;
 use dayfold::source::TimeParser;
 use dayfold::time::Calendar;
 use proptest::prelude::*;
@@ -301,4 +302,67 @@ proptest! {
         prop_assert_eq!(text("*"), (left * right).to_string());
         prop_assert_eq!(text("<"), (left < right).to_string());
     }
+}
+
+#[test]
+fn what_has_a_bound_has_a_value_within_it() {
+    const SMALL: i128 = 1 << 31;
+    let bounded = [
+        "i",
+        "i + n",
+        "i * n - 3",
+        "-i",
+        "d * 1.609",
+        "d * i",
+        "d * 0.333333333",
+        "CASE WHEN d < 0 THEN -d ELSE n * 2 END",
+        "COALESCE(NULLIF(i, 7), n, 9999999999)",
+        "abs(d - i)",
+        "length(t) + 1",
+        "i > 2 AND t LIKE 'H%' OR d IN (1, i * 2)",
+        "lower(t) || u",
+    ];
+    let rarely = [
+        "i / n",
+        "i % n",
+        "i * n * i",
+        "CAST(t AS INTEGER)",
+        "day + i",
+        "x + 1",
+        "replace(t, u, t)",
+    ];
+    for text in bounded.iter().chain(&rarely) {
+        let (mut scope, columns) = scope();
+        let expression = Expression::compile(text, &mut scope).unwrap();
+        let bound = expression.node.bound();
+        assert_eq!(bound.is_some(), bounded.contains(text), "{text}");
+        let Some(bound) = bound else { continue };
+        for at in 0..5_usize.pow(3) {
+            let pick = |place: u32| [-SMALL, -1, 0, 1, SMALL][at / 5_usize.pow(place) % 5];
+            let cell = |column: &Column| match column.name.as_str() {
+                "i" => Cell::Integer(pick(0)),
+                "n" => Cell::Integer(pick(1)),
+                "d" => Cell::Decimal(Decimal::from_billionths(pick(2) * 1_000_000_000, 9)),
+                _ => {
+                    let value = &columns.iter().find(|(known, _)| known == column).unwrap().1;
+                    read(value.as_str().into(), &Format::new(column.kind, TimeParser::new()))
+                        .unwrap()
+                }
+            };
+            let cells: Vec<Cell<'_>> = scope.used().map(cell).collect();
+            let row = Row { cells: &cells };
+            assert!(row.is_small());
+            let magnitude = match expression.eval(row).unwrap() {
+                Cell::Integer(number) => number.unsigned_abs(),
+                Cell::Decimal(number) => number.billionths().unsigned_abs().div_ceil(1_000_000_000),
+                _ => 0,
+            };
+            assert!(magnitude <= bound, "{text}: {cells:?}");
+        }
+    }
+    let large = [
+        Cell::Integer(SMALL + 1),
+        Cell::Decimal(Decimal::from_billionths(SMALL * 1_000_000_000 + 1, 9)),
+    ];
+    assert!(large.iter().all(|cell| !Row { cells: std::slice::from_ref(cell) }.is_small()));
 }

@@ -188,7 +188,7 @@ impl Plan {
             let index =
                 self.config.sources.iter().position(|source| source.name.value == layout.source)?;
             let derived = view.derived.get(&index)?;
-            let source = Arc::clone(&self.sources[index]);
+            let source = &self.sources[index];
             let columns = &source.reader.slots;
             // Each value of an event goes to the slot of its column, if anything reads that now.
             let slot = |name: &str| columns.iter().position(|column| column.name == name);
@@ -198,7 +198,7 @@ impl Plan {
             });
             let retyped = retyped.collect();
             let (derived, after) = (Arc::clone(derived), layout.after.get(name).copied());
-            Some(Known::Columns(KnownColumns { derived, source, after, slots, retyped }))
+            Some(Known::Columns(KnownColumns::new(derived, source, after, slots, retyped)))
         };
         Taking::new(self.layouts.iter().map(layout).collect())
     }

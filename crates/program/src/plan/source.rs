@@ -75,7 +75,11 @@ impl Reader {
                 Err(_) => Err(format!("column '{}': {NO_UTF8}", slot.name)),
             },
         };
-        self.slots.iter().enumerate().map(cell).collect()
+        let mut cells = Vec::with_capacity(self.slots.len());
+        for slot in self.slots.iter().enumerate() {
+            cells.push(cell(slot)?);
+        }
+        Ok(cells)
     }
 
     fn of_fields<'r>(&self, mut fields: Vec<Cow<'r, str>>) -> Result<Vec<Cell<'r>>, String> {

@@ -28,6 +28,28 @@ pub(crate) struct KnownColumns {
     pub(crate) slots: Vec<Option<usize>>,
     /// The slots whose columns had another type when the event was read.
     pub(crate) retyped: Vec<usize>,
+    /// For each value of an event the places in the view's rows that it goes to, if nothing is computed.
+    pub(crate) direct: Option<Vec<Vec<usize>>>,
+}
+
+impl KnownColumns {
+    pub(crate) fn new(
+        derived: Arc<Derived>,
+        source: &Arc<SourcePlan>,
+        after: Option<EventTime>,
+        slots: Vec<Option<usize>>,
+        retyped: Vec<usize>,
+    ) -> KnownColumns {
+        let columns = derived.columns().filter(|_| retyped.is_empty());
+        let direct = columns.map(|columns| {
+            let places = |slot: &Option<usize>| {
+                let takes = |(at, column): (usize, &usize)| (Some(*column) == *slot).then_some(at);
+                columns.iter().enumerate().filter_map(takes).collect()
+            };
+            slots.iter().map(places).collect()
+        });
+        KnownColumns { derived, source: Arc::clone(source), after, slots, retyped, direct }
+    }
 }
 
 /// Takes events of any layout into a view.
@@ -60,9 +82,19 @@ impl Taking {
             }
             Known::Columns(known) => known,
         };
-        let KnownColumns { derived, source, after, slots, retyped } = known;
+        let KnownColumns { derived, source, after, slots, retyped, direct } = known;
         if after.is_some_and(|after| event.time() < after) {
             return None;
+        }
+        if let Some(direct) = direct {
+            for (places, value) in direct.iter().zip(values) {
+                match places[..] {
+                    [] => {}
+                    [at] => filling.set(at, value),
+                    _ => places.iter().for_each(|at| filling.set(*at, value.clone())),
+                }
+            }
+            return Some(event.time());
         }
         let columns = &source.reader.slots;
         let mut cells: Vec<Cell<'e>> = vec![Cell::Null; columns.len()];

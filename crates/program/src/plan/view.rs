@@ -21,12 +21,14 @@ pub(crate) struct Derived {
     inputs: Vec<(String, Expression)>,
     /// Whether there may be rows for which one of them has no value.
     can_fail: bool,
+    /// The same for rows whose numbers are all small.
+    can_fail_if_small: bool,
 }
 
 impl Derived {
     /// Checks that every expression has a value for a row, so that the view can take the row, or does not want it.
     pub(crate) fn check(&self, row: Row<'_>) -> Result<(), String> {
-        if !self.can_fail {
+        if !self.can_fail || (!self.can_fail_if_small && row.is_small()) {
             return Ok(());
         }
         let wants = self.filter.as_ref().map_or(Ok(true), |filter| filter.holds(row));
@@ -53,6 +55,14 @@ impl Derived {
         wants.then(|| {
             self.inputs.iter().map(|(name, expression)| (name.clone(), text(expression))).collect()
         })
+    }
+
+    /// The columns that the view takes as they are, in the order of its inputs, if it takes nothing else.
+    pub(crate) fn columns(&self) -> Option<Vec<usize>> {
+        let plain = |(_, expression): &(String, Expression)| {
+            expression.column().filter(|_| !expression.can_fail())
+        };
+        self.filter.is_none().then(|| self.inputs.iter().map(plain).collect())?
     }
 
     /// Fills in what the view takes. Returns `false` if it does not want the row, or has no value for it: a row of an
@@ -171,9 +181,10 @@ fn compile(
         }
         measures.push((name.clone(), text.clone(), reduce));
     }
-    let mut all = filter.iter().chain(inputs.iter().map(|(_, expression)| expression));
-    let can_fail = all.any(Expression::can_fail);
-    Ok((Derived { filter, inputs, can_fail }, measures))
+    let all = || filter.iter().chain(inputs.iter().map(|(_, expression)| expression));
+    let can_fail = all().any(Expression::can_fail);
+    let can_fail_if_small = all().any(Expression::can_fail_if_small);
+    Ok((Derived { filter, inputs, can_fail, can_fail_if_small }, measures))
 }
 
 /// The definition of the view for the library.
