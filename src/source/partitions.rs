@@ -599,7 +599,13 @@ mod tests {
 
     #[test]
     fn what_holds_days_open_is_not_paused_by_itself() {
-        let share = Share { source: "s".to_owned(), worker: 0, workers: 1, known: Arc::default() };
+        let share = Share {
+            source: "s".to_owned(),
+            worker: 0,
+            workers: 1,
+            known: Arc::default(),
+            reread: Arc::default(),
+        };
         let mut taking: Taking<()> = Taking::new(share, PartitionOptions::default(), 0);
         let names = ["first", "second"];
         let [first, second] = names.map(|name| taking.add(name, Start::new(0, 0)));
