@@ -8,7 +8,7 @@ use super::node::{Arithmetic, Node};
 /// Numbers up to this one are small.
 const SMALL: u128 = 1 << 31;
 /// The bounds that results stay below: far from the limits of integers and decimals, also in a calculation.
-const LIMIT: u128 = 1 << 62;
+const LIMIT: u128 = 1 << 63;
 const BILLION: u128 = 1_000_000_000;
 
 impl Row<'_> {
