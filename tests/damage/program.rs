@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -181,8 +181,12 @@ impl Program {
             let opened = opened.take().unwrap_or_else(|| mpsc::channel().1);
             gates.push(Gate { bytes: content(), at: 0, open: 0, opened });
         }
+        // Programs start side by side. On an address of its own, none takes a port that another has just found free.
+        static STARTED: AtomicU16 = AtomicU16::new(1);
+        let [high, low] = STARTED.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let address = Ipv4Addr::new(127, 1, high, low);
         let listeners: Vec<_> =
-            gates.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+            gates.iter().map(|_| TcpListener::bind((address, 0)).unwrap()).collect();
         let hosts: Vec<_> =
             listeners.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
         drop(listeners);
