@@ -30,7 +30,7 @@ pub use export::{ExportConfig, TableLayout};
 #[cfg(not(feature = "sinks"))]
 pub(crate) use features::needs_sinks;
 pub(crate) use features::needs_sql;
-#[cfg(not(feature = "tls"))]
+#[cfg(not(all(feature = "tls", feature = "lake")))]
 pub(crate) use features::not_built;
 pub(crate) use format::plain_csv;
 pub use format::{AvroSchema, FileFormat};
