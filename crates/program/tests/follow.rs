@@ -58,10 +58,10 @@ impl Random {
 fn total(serving: &Serving, view: &str) -> (u64, u64) {
     let found = serving.get(&format!("/api/views/{view}/total?from=2024-04-01&to=2024-06-01"));
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    // Nothing is there before the first row is read.
     let numbers = found["value"].as_object().or(found["measures"].as_object());
-    let numbers = numbers.unwrap_or_else(|| panic!("{found}"));
     let number = |name: &str| {
-        let number = numbers.get(name).cloned().unwrap_or_default();
+        let number = numbers.and_then(|numbers| numbers.get(name)).cloned().unwrap_or_default();
         number.as_u64().or_else(|| number.as_str()?.parse().ok()).unwrap_or_default()
     };
     (number("rows"), number(if view == "hits" { "bytes" } else { "pieces" }))

@@ -24,13 +24,15 @@ pub struct Scope {
     columns: Vec<Column>,
     is_open: bool,
     used: Vec<usize>,
+    /// The slots that were named since [`Scope::take_named`].
+    named: Vec<usize>,
     zone: Calendar,
 }
 
 impl Scope {
     /// A scope of these columns only.
     pub fn new(columns: Vec<Column>, zone: Calendar) -> Scope {
-        Scope { columns, is_open: false, used: Vec::new(), zone }
+        Scope { columns, is_open: false, used: Vec::new(), named: Vec::new(), zone }
     }
 
     /// A scope of these columns, and of others without a known type, as JSON may have.
@@ -51,6 +53,11 @@ impl Scope {
     /// The named columns, in the order of slots.
     pub fn used(&self) -> impl ExactSizeIterator<Item = &Column> {
         self.used.iter().map(|&column| &self.columns[column])
+    }
+
+    /// The slots of the columns that were named since the last call.
+    pub(crate) fn take_named(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.named)
     }
 
     /// Marks every column as named, after those that were.
@@ -85,6 +92,9 @@ impl Scope {
             self.used.push(column);
             self.used.len() - 1
         });
+        if !self.named.contains(&slot) {
+            self.named.push(slot);
+        }
         Ok((slot, self.columns[column].kind))
     }
 

@@ -187,18 +187,9 @@ impl Plan {
             }
             let index =
                 self.config.sources.iter().position(|source| source.name.value == layout.source)?;
-            let derived = view.derived.get(&index)?;
-            let source = &self.sources[index];
-            let columns = &source.reader.slots;
-            // Each value of an event goes to the slot of its column, if anything reads that now.
-            let slot = |name: &str| columns.iter().position(|column| column.name == name);
-            let slots = layout.columns.iter().map(|(name, _)| slot(name)).collect();
-            let retyped = layout.columns.iter().filter_map(|(name, kind)| {
-                slot(name).filter(|&slot| columns[slot].kind().to_string() != *kind)
-            });
-            let retyped = retyped.collect();
-            let (derived, after) = (Arc::clone(derived), layout.after.get(name).copied());
-            Some(Known::Columns(KnownColumns::new(derived, source, after, slots, retyped)))
+            let (derived, source) = (view.derived.get(&index)?, &self.sources[index]);
+            let after = layout.after.get(name).copied();
+            Some(Known::Columns(KnownColumns::new(derived, source, layout, after)))
         };
         Taking::new(self.layouts.iter().map(layout).collect())
     }

@@ -7,7 +7,7 @@ use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
 use dayfold::time::EventTime;
 
 use super::columns::SourceColumns;
-use super::record::{NO_UTF8, Record, Splitter};
+use super::record::{NO_UTF8, Object, Record, Splitter};
 use super::values::{fitting, value};
 use super::view::Derived;
 use crate::config::{Config, FileError, FileFormat, SourceConfig, Text};
@@ -55,13 +55,7 @@ impl Reader {
         match self.splitter.split(record)? {
             Record::Fields(fields) => self.of_fields(fields),
             Record::Object(object) => {
-                let cell = |slot: &Slot| {
-                    Ok(match object.text(&slot.name)? {
-                        None => Cell::Null,
-                        Some(text) => slot.read(text)?,
-                    })
-                };
-                self.slots.iter().map(cell).collect()
+                self.slots.iter().map(|slot| slot.of_object(&object)).collect()
             }
         }
     }
@@ -108,14 +102,24 @@ impl Slot {
         self.format.kind
     }
 
-    /// A value that was read when the column had another type; `None` if it is not of the type.
-    pub(crate) fn retyped<'t>(&self, cell: &Cell<'t>) -> Option<Cell<'t>> {
+    /// A value that was read when the column had another type.
+    ///
+    /// # Errors
+    /// If it is not of the type.
+    pub(crate) fn retyped<'t>(&self, cell: Cell<'t>) -> Result<Cell<'t>, String> {
         match cell {
-            Cell::Text(text) => self.read(text.clone()).ok(),
-            Cell::Integer(number) => self.read(Cow::Owned(number.to_string())).ok(),
-            Cell::Decimal(number) => self.read(Cow::Owned(number.to_string())).ok(),
-            _ => None,
+            Cell::Null => Ok(Cell::Null),
+            Cell::Text(text) => self.read(text),
+            other => self.read(Cow::Owned(other.to_string())),
         }
+    }
+
+    /// The value of an object.
+    ///
+    /// # Errors
+    /// If it is not of the type.
+    pub(crate) fn of_object<'t>(&self, object: &Object<'t>) -> Result<Cell<'t>, String> {
+        object.text(&self.name)?.map_or(Ok(Cell::Null), |text| self.read(text))
     }
 
     fn read<'t>(&self, text: Cow<'t, str>) -> Result<Cell<'t>, String> {

@@ -19,6 +19,8 @@ pub(crate) struct Derived {
     filter: Option<Expression>,
     /// The columns of the view's events with their names: those of the key, then those of the measures.
     inputs: Vec<(String, Expression)>,
+    /// The slots of the columns that it reads.
+    pub(crate) slots: Vec<usize>,
     /// Whether there may be rows for which one of them has no value.
     can_fail: bool,
     /// The same for rows whose numbers are all small.
@@ -152,6 +154,7 @@ fn compile(
     scope: &mut Scope,
 ) -> Result<(Derived, Measures), FileError> {
     let document = &config.document;
+    scope.take_named();
     let compiled = |text: &Text, kind: Option<Type>, scope: &mut Scope| {
         let found = match kind {
             Some(kind) => Expression::compile_as(&text.value, kind, scope),
@@ -184,7 +187,8 @@ fn compile(
     let all = || filter.iter().chain(inputs.iter().map(|(_, expression)| expression));
     let can_fail = all().any(Expression::can_fail);
     let can_fail_if_small = all().any(Expression::can_fail_if_small);
-    Ok((Derived { filter, inputs, can_fail, can_fail_if_small }, measures))
+    let slots = scope.take_named();
+    Ok((Derived { filter, inputs, slots, can_fail, can_fail_if_small }, measures))
 }
 
 /// The definition of the view for the library.
