@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
+use super::error::{Effect, StoreError};
 use super::record::{PartState, Record};
 use super::storage::{Storage, StorageFile};
 use super::whole::write_whole;
@@ -19,6 +19,9 @@ const FORMAT_VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 2;
 /// The greatest payload of a record, in bytes.
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
+/// An open manifest is written anew when it is this much longer than twice what it was: then it grows with what it says,
+/// and not with the number of commits. In tests that happens all the time.
+const GROWTH: usize = if cfg!(test) { 300 } else { 1 << 20 };
 
 /// The content of a manifest, and the end of its good part.
 #[derive(Clone, Debug)]
@@ -87,11 +90,19 @@ pub(super) fn whole(records: &[Record]) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
+/// The length at which a manifest of this length is written anew.
+fn limit(length: usize) -> usize {
+    2 * length + GROWTH
+}
+
 /// A manifest, open for appending.
 #[derive(Debug)]
 pub(super) struct Manifest {
     file: Box<dyn StorageFile>,
     path: PathBuf,
+    length: usize,
+    /// Its length when it is written anew.
+    long: usize,
     /// An append failed, so the end of the file is unknown.
     failed: bool,
 }
@@ -105,7 +116,44 @@ impl Manifest {
     ) -> Result<Manifest, StoreError> {
         let bytes = whole(records)?;
         write_whole(storage, path, |file| file.write_all(&bytes))?;
-        Manifest::append_to(storage, path)
+        Manifest::append_to(storage, path, bytes.len())
+    }
+
+    /// Writes its content to a new file, if many records have been added. All records are durable in both files. If it is
+    /// unknown which of them has the name, every further append fails.
+    pub(super) fn shorten(&mut self, storage: &dyn Storage) {
+        if self.failed || self.length < self.long {
+            return;
+        }
+        self.long = limit(self.length);
+        let path = self.path.display();
+        match self.rewritten(storage) {
+            Ok(manifest) => {
+                let (from, to) = (self.length, manifest.length);
+                tracing::debug!(%path, from, to, "a manifest is written anew");
+                *self = manifest;
+            }
+            Err((error, is_unknown)) => {
+                tracing::warn!(%path, %error, "a manifest is not written anew");
+                self.failed = is_unknown;
+            }
+        }
+    }
+
+    /// The same in a new file; or the error, and whether that file may have the name.
+    fn rewritten(&self, storage: &dyn Storage) -> Result<Manifest, (StoreError, bool)> {
+        let known = |error| (error, false);
+        let found = read(storage, &self.path).map_err(known)?;
+        let found = found.filter(|found| found.good == self.length);
+        let vanished = || StoreError::Vanished { path: self.path.clone() };
+        let found = found.ok_or_else(|| (vanished(), true))?;
+        let bytes = whole(&found.state.snapshot()).map_err(known)?;
+        let written = write_whole(storage, &self.path, |file| file.write_all(&bytes));
+        written.map_err(|error| {
+            let is_unknown = !matches!(error, StoreError::Io { effect: Effect::None, .. });
+            (error, is_unknown)
+        })?;
+        Manifest::append_to(storage, &self.path, bytes.len()).map_err(|error| (error, true))
     }
 
     /// Opens a manifest that was read, by writing its content to a new file.
@@ -125,9 +173,14 @@ impl Manifest {
         Manifest::create(storage, path, &replayed.state.snapshot())
     }
 
-    fn append_to(storage: &dyn Storage, path: &Path) -> Result<Manifest, StoreError> {
+    fn append_to(
+        storage: &dyn Storage,
+        path: &Path,
+        length: usize,
+    ) -> Result<Manifest, StoreError> {
         let file = storage.append(path).map_err(StoreError::harmless("open", path))?;
-        Ok(Manifest { file, path: path.to_owned(), failed: false })
+        let (path, long) = (path.to_owned(), limit(length));
+        Ok(Manifest { file, path, length, long, failed: false })
     }
 
     /// Appends records with one sync. After an error that may have happened, every further append fails.
@@ -148,6 +201,7 @@ impl Manifest {
         // After a failed sync it is unknown what is durable, and a later sync would not tell.
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync());
         self.failed = written.is_err();
+        self.length += bytes.len();
         written.map_err(StoreError::perhaps("append to", &self.path))
     }
 }
@@ -245,6 +299,24 @@ mod tests {
             let error = replay(&bytes, path()).unwrap_err().to_string();
             assert!(error.contains(said) && error.contains("this program reads 3"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_manifest_that_grows_is_written_anew_while_it_is_open() {
+        let memory = Memory::default();
+        memory.create_dirs(Path::new("")).unwrap();
+        let mut manifest = Manifest::create(&memory, path(), &records()).unwrap();
+        let mut longest = 0;
+        for n in 0..200u8 {
+            let fact = Record::Fact { name: "n".to_owned(), bytes: vec![n; 50] };
+            manifest.append(&[fact, live(12)]).unwrap();
+            manifest.shorten(&memory);
+            longest = longest.max(memory.read(path()).unwrap().len());
+            let found = read(&memory, path()).unwrap().unwrap();
+            assert_eq!((found.good, found.length), (manifest.length, manifest.length));
+            assert_eq!(found.state.facts["n"], vec![n; 50]);
+        }
+        assert!(longest < 4 * whole(&records()).unwrap().len(), "{longest}");
     }
 
     #[test]

@@ -416,6 +416,7 @@ impl Store {
         let records: Vec<Record> = proven.into_iter().chain(records).collect();
         // The sync happens before `state` is locked, so readers do not wait for the disk.
         manifest.append(&records)?;
+        manifest.shorten(&*self.storage);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
             state.own.apply(record).expect("our own records follow each other");
