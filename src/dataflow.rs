@@ -258,6 +258,11 @@ impl ViewStatus {
         self.state.numbers()
     }
 
+    /// The first period of which no event was dropped, if any was.
+    pub(crate) fn not_dropped_from(&self) -> Option<Day> {
+        self.state.not_dropped_from()
+    }
+
     /// What is kept for a question of this moment, if it is asked here.
     pub(crate) fn kept_at(&self, moment: Moment) -> KeptFrom {
         self.state.kept_at(moment)
@@ -329,6 +334,7 @@ trait Inspect {
     fn newest(&self) -> Option<Moment>;
     fn answered(&self) -> u64;
     fn numbers(&self) -> ViewNumbers;
+    fn not_dropped_from(&self) -> Option<Day>;
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     fn abandon(&self);
 }
@@ -366,6 +372,9 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     }
     fn numbers(&self) -> ViewNumbers {
         self.borrow().numbers()
+    }
+    fn not_dropped_from(&self) -> Option<Day> {
+        self.borrow().not_dropped_from()
     }
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
         self.borrow().error.clone()

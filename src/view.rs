@@ -284,7 +284,8 @@ impl View {
     /// Periods are removed by whole rollups, and only when the rollup is durable. Questions about that time are answered
     /// from rollups. One that asks for finer periods than are kept, or whose range begins or ends within a rollup, is
     /// refused with the first day from which on it can be answered. A question without a beginning is about all that is
-    /// kept by its grain. Late events of periods that were to be removed when they came are in the log only.
+    /// kept by its grain. Late events of periods that were to be removed when they came are in the log only, and no answer
+    /// is about such periods any more: they are in their rollups.
     ///
     /// Rollups that are kept longer than the periods are made of each other, and a coarser one is kept at least as long
     /// as a finer one; an engine does not start otherwise. One that is kept no longer than the periods goes with them, as

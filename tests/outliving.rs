@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +15,7 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::scan::{ErasedView, Scan, ScanError};
 use dayfold::serve::Query;
+use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::store::{Faulty, Memory, Storage};
 use dayfold::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 use dayfold::view::View;
@@ -349,6 +351,87 @@ fn a_rollup_that_is_named_later_begins_with_its_first_whole_period() {
     let started = Started::new(Arc::clone(&storage), FIRST + 120, 1, days).unwrap();
     assert!(started.found().iter().all(|day| *day >= FIRST as u64 + 91));
     started.running.finish().unwrap();
+}
+
+/// The first day of an answer by days, and how many events it has. An earlier day is refused.
+#[track_caller]
+fn claims(view: &ViewHandle<u64, Count>) -> (Day, usize) {
+    let rows = Query::rows(KeyRange::all(), DayRange::ALL);
+    let answer = view.ask_timeout(rows, LONG).unwrap();
+    let from = answer.certificate.kept_from.unwrap_or(Day::MIN);
+    if from > Day::MIN {
+        let earlier = Query::rows(KeyRange::all(), DayRange::new(from.previous(), Day::MAX));
+        let refused = view.ask_timeout(earlier, LONG).unwrap_err();
+        assert!(matches!(refused, AskError::Removed { .. }), "{refused}");
+    }
+    (from, answer.items.len())
+}
+
+/// The last events were long before the clock, so no period was removed, but a late event of these days is dropped.
+#[test]
+fn an_answer_claims_no_days_of_which_an_event_was_dropped() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+    let keep = |view: View| view.keep(5 * A_DAY).keep_rollup(Grain::Month, Duration::MAX);
+    let started = Started::new(Arc::clone(&storage), FIRST + 1, 2, keep).unwrap();
+    started.day(FIRST + 1, vec![((FIRST + 1) * DAY, 1), ((FIRST + 2) * DAY - 1, 2)]).unwrap();
+    let now = FIRST + 80;
+    started.clock.store(now * DAY + 1, Ordering::SeqCst);
+    started.view.wait_sealed_through(Day(now as i32 - 1), LONG).unwrap();
+    // December begins the month of the last event.
+    assert_eq!(claims(&started.view), (first_of(FIRST - 4, Grain::Month), 2));
+    let late = (FIRST * DAY, 3);
+    started.pusher.push(vec![late]).unwrap().receipt.wait_both(LONG).unwrap();
+    let claimed = (first_of(now - 6, Grain::Month), 0);
+    assert_eq!(claims(&started.view), claimed);
+    // All of it is still in the month.
+    assert_eq!(started.found(), BTreeSet::from([1, 2]));
+    started.running.finish().unwrap();
+    for workers in [1, 3] {
+        let started = Started::new(Arc::clone(&storage), now, workers, keep).unwrap();
+        assert_eq!(claims(&started.view), claimed, "{workers}");
+        assert_eq!(started.found(), BTreeSet::from([1, 2]), "{workers}");
+        started.running.finish().unwrap();
+    }
+}
+
+/// Without a log, the folder remembers it, because nothing is read again.
+#[test]
+fn a_folder_without_a_log_remembers_of_which_days_an_event_was_dropped() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+    let start = |rows: String| {
+        let view = View::new("events").unwrap().grace(Duration::ZERO).keep(5 * A_DAY);
+        let view = view.keep_rollup(Grain::Month, Duration::MAX);
+        let mut engine = Engine::<Event>::new().data_in(Arc::clone(&storage), "data");
+        // It counts only some of the events, which are long before the others.
+        let enter = |&(time, key): &Event| (key < 100).then(|| (time, key, Count::one()));
+        let view = engine.view(view, Measures::none(), enter);
+        let engine = engine.csv(
+            move |resume| {
+                let (input, options) = (
+                    Input::reader("rows", Cursor::new(rows.clone())),
+                    CsvOptions::new("at").fields(["key"]),
+                );
+                Ok(Some(match resume.consumed() {
+                    Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
+                    None => CsvSource::open(input, options)?,
+                }))
+            },
+            |row| Ok((row.time(), std::str::from_utf8(row.field(0)).unwrap().parse().unwrap())),
+        );
+        (engine.start(Cluster::workers(2)).unwrap(), view)
+    };
+    let row = |(day, key): (i64, u64)| format!("{}T00:00:00Z,{key}\n", Day(day as i32));
+    let rows = [(FIRST, 1), (FIRST + 79, 100), (FIRST + 80, 101), (FIRST + 1, 2)].map(row);
+    let rows = format!("at,key\n{}", rows.concat());
+    let (running, view) = start(rows.clone());
+    assert!(running.wait_sealed(LONG).unwrap());
+    let claimed = (first_of(FIRST + 74, Grain::Month), 0);
+    assert_eq!(claims(&view), claimed);
+    running.finish().unwrap();
+    let (running, view) = start(rows + &row((FIRST + 80, 102)));
+    assert!(running.wait_sealed(LONG).unwrap());
+    assert_eq!(claims(&view), claimed);
+    running.finish().unwrap();
 }
 
 #[test]

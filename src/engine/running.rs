@@ -213,12 +213,17 @@ impl Running {
         Ok(Stopped { progress, sealed })
     }
 
-    /// Without a log, the folder stores how far the source was read. An incomplete run need not store it, because its
-    /// folder is refused.
+    /// Without a log, the folder stores how far the source was read, and what was dropped of it. An incomplete run need
+    /// not store it, because its folder is refused.
     fn keep_position(&self, store: &Store) -> Result<(), StoreError> {
+        if store.is_logged() {
+            return Ok(());
+        }
+        for (view, from) in self.shared.not_dropped() {
+            store.note_not_dropped(view, from)?;
+        }
         let (place, has_holes) = self.shared.place();
         match place {
-            _ if store.is_logged() => Ok(()),
             // No position describes what has entered, so no run can continue from this folder.
             _ if has_holes => store.set_fact(POSITION, Vec::new()),
             Some(place) => store.set_fact(POSITION, place.encode()),

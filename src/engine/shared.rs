@@ -20,7 +20,7 @@ use crate::log::Extents;
 use crate::source::SourcePosition;
 use crate::speed::ViewNumbers;
 use crate::store::Store;
-use crate::time::EventTime;
+use crate::time::{Day, EventTime};
 use crate::view::View;
 
 /// The message of a worker when timely has lost a connection and does not know which.
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// The number of workers of this process whose views have nothing left to seal.
     finished: AtomicUsize,
+    /// For each view, the first period of which no event was dropped, when the first worker has finished.
+    not_dropped: OnceLock<Vec<Option<Day>>>,
     /// The number of workers of this process that have sealed everything except a last line without its end.
     rested: AtomicUsize,
     /// Checked at every turn of a worker: cheaper than the lock.
@@ -153,6 +155,7 @@ impl Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             finished: AtomicUsize::new(0),
+            not_dropped: OnceLock::new(),
             rested: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             parted: AtomicBool::new(false),
@@ -366,6 +369,17 @@ impl Shared {
         self.rested.fetch_add(1, Ordering::AcqRel);
         drop(self.lock());
         self.changed.notify_all();
+    }
+
+    /// Notes the first period of each view of which no event was dropped. All workers know the same.
+    pub(crate) fn note_not_dropped(&self, from: impl Iterator<Item = Option<Day>>) {
+        self.not_dropped.get_or_init(|| from.collect());
+    }
+
+    /// The views of which events were dropped, with the first period of which none was.
+    pub(crate) fn not_dropped(&self) -> impl Iterator<Item = (&str, Day)> {
+        let from = self.not_dropped.get().into_iter().flatten();
+        self.views.iter().zip(from).filter_map(|(view, from)| Some((view.name(), (*from)?)))
     }
 
     pub(crate) fn worker_finished(&self) {

@@ -503,6 +503,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if !self.finished && self.views.iter().all(|view| view.status().finished()) {
             self.finished = true;
             self.publish();
+            let from = self.views.iter().map(|view| view.status().not_dropped_from());
+            self.start.shared.note_not_dropped(from);
             self.start.shared.worker_finished();
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     /// The last period that has events, for a view that keeps a limited number of periods.
     pub(crate) latest: Option<Day>,
+    /// The first period of which no event was dropped, if any was: for a view with rollups that outlive its periods.
+    pub(crate) not_dropped_from: Option<Day>,
 }
 
 impl Counts {
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Counts {
         self.late += other.late;
         self.refused += other.refused;
         self.latest = self.latest.max(other.latest);
+        self.not_dropped_from = self.not_dropped_from.max(other.not_dropped_from);
     }
 }
 
@@ -175,6 +178,8 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
         self.counts.late += u64::from(day < self.first_open);
         if day < self.first_kept {
+            let from = &mut self.counts.not_dropped_from;
+            *from = (*from).max(Some(self.first_kept));
             return;
         }
         let hash = key.hash_key();

@@ -146,6 +146,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     ) -> Self {
         let kept_first = sealed.keeps();
         let latest = through.map(Closing::last_closed);
+        let not_dropped_from = sealed.not_dropped_from(&view, through);
         Speed {
             view,
             peers,
@@ -161,7 +162,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             is_raised: false,
             has_door: false,
             closed: VecDeque::new(),
-            counts: Counts { latest, ..Counts::default() },
+            counts: Counts { latest, not_dropped_from, ..Counts::default() },
             later_counts: VecDeque::new(),
             servers: Vec::new(),
             prepared: vec![Prepared::default(); peers],

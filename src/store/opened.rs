@@ -342,7 +342,6 @@ impl Store {
 
     /// The last values of a fact in all parts that have it, by process. Other processes' parts are as they were when
     /// the run began.
-    #[cfg(test)]
     pub(crate) fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
         let state = self.read();
         let own = (self.config.process as u32, &state.own);
@@ -362,6 +361,23 @@ impl Store {
     pub fn set_fact(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let fact = Record::Fact { name: name.to_owned(), bytes };
         self.append(&mut self.manifest(), Some(fact))
+    }
+
+    /// The first period of a view of which no event was dropped, as a complete run without a log has left it.
+    pub(crate) fn not_dropped_from(&self, view: &str) -> Option<Day> {
+        let told = self.facts(&not_dropped(view)).into_iter();
+        told.filter_map(|(_, bytes)| Some(Day(i32::from_le_bytes(bytes.try_into().ok()?)))).max()
+    }
+
+    /// Records the first period of a view of which no event was dropped.
+    ///
+    /// # Errors
+    /// As [`Store::set_fact`].
+    pub(crate) fn note_not_dropped(&self, view: &str, from: Day) -> Result<(), StoreError> {
+        if self.not_dropped_from(view) == Some(from) {
+            return Ok(());
+        }
+        self.set_fact(&not_dropped(view), from.0.to_le_bytes().to_vec())
     }
 
     /// The storage that the folder is in.
@@ -465,4 +481,9 @@ impl Store {
     pub(super) fn read(&self) -> RwLockReadGuard<'_, PartsState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of the fact that says which events of a view were dropped.
+fn not_dropped(view: &str) -> String {
+    format!("no event is dropped from: {view}")
 }

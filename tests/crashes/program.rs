@@ -95,6 +95,12 @@ impl Spec {
         random.pick(&[0, HOUR, HOUR, 30 * HOUR])
     }
 
+    /// Some views keep their months when the periods are gone.
+    pub(crate) fn outlives(&self) -> bool {
+        let is_finer = matches!(self.grain, Grain::Hour | Grain::Day);
+        self.keep.0 > 0 && self.divisor == Some(7) && is_finer
+    }
+
     fn row(&self, &(time, key, value, batch): &Event) -> Option<(EventTime, u64, Stats)> {
         let key = match self.divisor {
             Some(divisor) => key / divisor,
@@ -118,6 +124,10 @@ impl Spec {
         let view = match self.keep.0 {
             0 => view,
             days => view.keep(Duration::from_secs(days * 86_400)),
+        };
+        let view = match self.outlives() {
+            true => view.keep_rollup(Grain::Month, Duration::MAX),
+            false => view,
         };
         match NonZeroU32::new(self.keep.1) {
             None => view,

@@ -11,6 +11,7 @@ use crate::aggregate::Aggregate;
 use crate::archive::rollup::{Expired, Rollup, RollupCheck, RollupJob, Rollups};
 use crate::archive::sealed::Source;
 use crate::archive::{ArchiveError, Place};
+use crate::closing::Closing;
 use crate::codec;
 use crate::key::Key;
 use crate::store::RollupFile;
@@ -56,6 +57,20 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             kept.rollups[*grain as usize] = Some(*from);
         }
         kept
+    }
+
+    /// The first period of which no event was dropped in earlier runs, which have sealed everything `through` a closing. An
+    /// event is dropped under the floor at which it came. If its closing is not sealed, it is read from the log again, and
+    /// dropped again. Without a log, the folder says it.
+    pub(crate) fn not_dropped_from(&self, view: &View, through: Option<Closing>) -> Option<Day> {
+        if !self.outlives() {
+            return None;
+        }
+        // When the last of these events came, this day or an earlier one was the first that was open.
+        let closed = through.map(|through| view.closed_before(through.day));
+        let of_sealed = closed.map(|closed| view.kept_behind(closed).periods);
+        let told = self.archive.store().and_then(|store| store.not_dropped_from(view.name()));
+        of_sealed.max(told)
     }
 
     /// A fingerprint of what a rollup is made of: of other revisions, there is another one.

@@ -20,9 +20,16 @@ use crate::time::Day;
 use crate::view::{KeptFrom, begin};
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    /// What is kept for questions of this moment: counted back from the last period that is closed, or from the last one that
-    /// has events, if that came before. The same on all workers.
+    /// What is kept for questions of this moment, the same on all workers: what is kept by its floor, without periods of
+    /// which events were dropped.
     pub(crate) fn kept_at(&self, moment: Moment) -> KeptFrom {
+        let kept = self.kept_under(moment);
+        self.counts(moment).not_dropped_from.map_or(kept, |from| kept.max(KeptFrom::of(from)))
+    }
+
+    /// What is kept by the floor of this moment: counted back from the last period that is closed, or from the last one that
+    /// has events, if that came before.
+    fn kept_under(&self, moment: Moment) -> KeptFrom {
         let latest = self.counts(moment).latest.unwrap_or(Day::MIN);
         let through = match moment.floor {
             // The events have ended.
@@ -30,6 +37,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             floor => self.view.closed_before(self.view.first_open(floor)).min(latest),
         };
         self.view.kept_behind(through).max(self.kept_first)
+    }
+
+    /// The first period of which no event was dropped, if any was.
+    pub(crate) fn not_dropped_from(&self) -> Option<Day> {
+        self.counts(Moment { floor: i64::MAX, tick: u64::MAX }).not_dropped_from
     }
 
     /// What is on the shelf.
@@ -122,7 +134,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         if !self.outlives() {
             return Some(kept);
         }
-        Some(kept.min(self.kept_at(Moment::new(self.settled?, 0))))
+        Some(kept.min(self.kept_under(Moment::new(self.settled?, 0))))
     }
 
     /// The least moment that can still be asked for.
