@@ -12,7 +12,7 @@ use super::clock::{Reading, advance, check_behind};
 use super::partition_options::PartitionOptions;
 use super::reread::Reread;
 use super::row::Refused;
-use crate::log::{Extent, Extents};
+use crate::log::{Extent, Extents, LogState, joined};
 use crate::time::{EventTime, milliseconds};
 
 /// How many records are taken at once. Records that a worker enters together become visible together.
@@ -151,6 +151,17 @@ pub struct Share {
 }
 
 impl Share {
+    /// All partitions of the source with this name, and their positions in a log that
+    /// [`log::scan`](crate::log::scan) has read: for looking at the source without an engine.
+    ///
+    /// # Errors
+    /// If the log contradicts itself.
+    pub fn of_log(source: impl Into<String>, log: &LogState) -> io::Result<Share> {
+        let known = joined(log.extents.clone()).map_err(io::Error::other)?;
+        let (source, known, reread) = (source.into(), Arc::new(known), Arc::default());
+        Ok(Share { source, worker: 0, workers: 1, known, reread })
+    }
+
     /// Whether the partition with this number belongs to the share.
     pub fn has(&self, partition: usize) -> bool {
         partition % self.workers == self.worker

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dayfold::log::{self, LogError, LogState};
 use dayfold::store::{self, Disk, FolderReport, StoreError, ViewReport};
 
 use crate::plan::Plan;
@@ -37,6 +38,13 @@ pub(crate) fn folder(folder: &Path) -> Result<Option<FolderReport>, StoreError> 
         return Ok(None);
     }
     store::inspect(&Disk, folder).map(Some)
+}
+
+/// What its log has, without the events.
+pub(crate) fn log(report: &FolderReport) -> Result<LogState, LogError> {
+    let parts: Vec<_> =
+        report.parts.iter().map(|part| (part.process as u32, part.path.clone())).collect();
+    log::scan(&Disk, &parts, u64::MAX)
 }
 
 /// For each view of the file and of the folder, by name; those of the file come first. Views in `rebuild` may be

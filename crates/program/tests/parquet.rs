@@ -90,6 +90,9 @@ fn what_cannot_be_read_is_said() {
         .unwrap();
     let said = bad(folder.path(), &["run", "f.toml", "--once"], 2);
     assert!(said.contains("put its former content back"), "{said}");
+    let checked = String::from_utf8(common::run(folder.path(), &["check", "f.toml"]).stdout);
+    let reason = said.trim().strip_prefix("error: ").unwrap();
+    assert!(checked.unwrap().contains(&format!(": refused: {reason}\n")), "{reason}");
 
     // A file that is not whole, before anything is read.
     write(folder.path(), TYPES);

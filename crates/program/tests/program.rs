@@ -195,6 +195,36 @@ fn what_is_wrong_is_exit_code_2_and_nothing_is_written() {
 }
 
 #[test]
+fn check_says_that_a_file_has_changed_as_the_run_does() {
+    let folder = folder(FILE);
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let file = folder.path().join("visits-1.csv");
+    let rows = fs::read_to_string(&file).unwrap();
+    let check = || common::run(folder.path(), &["check", "f.toml"]);
+    // Rows at the end, and the same rows written again, are fine.
+    for text in [format!("{rows}2024-05-03,12:00,/c,1\n"), rows.clone()] {
+        fs::write(&file, text).unwrap();
+        assert!(check().status.success(), "{:?}", check());
+    }
+    fs::write(&file, rows.replace("/A", "/B")).unwrap();
+    let checked = check();
+    assert_eq!(checked.status.code(), Some(2), "{checked:?}");
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    let said = bad(folder.path(), &["run", "f.toml", "--once"], 2);
+    let reason = said.trim().strip_prefix("error: ").unwrap();
+    assert!(reason.contains("visits-1.csv") && reason.contains("put its former content back"));
+    assert!(printed.contains(&format!("  source visits: refused: {reason}\n")), "{printed}");
+    // A file that is gone has been counted.
+    fs::remove_file(&file).unwrap();
+    assert!(check().status.success());
+    // A file that is followed may be rotated, so its new content is read.
+    fs::write(&file, rows.replace("/A", "/B")).unwrap();
+    let follows = FILE.replace("[sources.visits]", "[sources.visits]\nfollow = true");
+    fs::write(folder.path().join("f.toml"), follows).unwrap();
+    assert!(check().status.success());
+}
+
+#[test]
 fn too_many_refused_rows_are_exit_code_3() {
     let with_limit = FILE.replacen("data = \"data\"", "data = \"data\"\nmax_refused = 1", 1);
     let typed = with_limit.replacen("at = \"text\"", "at = \"text\", ms = \"decimal\"", 1);

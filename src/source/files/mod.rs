@@ -107,6 +107,15 @@ impl<E: Send + Sync + 'static> Files<E> {
     pub fn options(self, options: PartitionOptions) -> Self {
         self.with(|plan| plan.options = options)
     }
+
+    /// Compares the content of files before their positions in the log with what was read, as a run does before it reads
+    /// on. Files whose size and modification time are unchanged since they were read to their end are not opened.
+    ///
+    /// # Errors
+    /// The error that a run would report, of the first file by name.
+    pub fn check(&self, share: &Share) -> io::Result<()> {
+        reading::check(&self.plan, share)
+    }
 }
 
 impl<E> fmt::Debug for Files<E> {

@@ -241,7 +241,11 @@ impl File {
     }
 
     /// Opens the file at its position. Returns whether there is anything to read.
-    fn open(&mut self, options: &CsvOptions, watching: Watching) -> Result<bool, SourceError> {
+    pub(super) fn open(
+        &mut self,
+        options: &CsvOptions,
+        watching: Watching,
+    ) -> Result<bool, SourceError> {
         let broken = |source| SourceError::Io { name: self.path.display().to_string(), source };
         self.stamp = Stamp::of(&self.path).map_err(broken)?;
         if self.stamp.length == 0 && self.consumed.is_none() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::find::find;
-use super::one::{Coming, File, Stamp};
+use super::one::{Coming, File, Stamp, Watching};
 use super::plan::{Changed, LOOK, Plan};
 use crate::source::error::SourceError;
 use crate::source::partitions::{More, Partitions, Share, Start, Taking};
@@ -287,6 +287,30 @@ impl<E: Send + Sync + 'static> Partitions<E> for Reading<E> {
     fn trouble(&self) -> Option<String> {
         self.trouble.clone()
     }
+}
+
+/// Compares the files of a share with what was read of them.
+///
+/// # Errors
+/// That of the first file, by name, that has changed or cannot be read.
+pub(super) fn check<E>(plan: &Plan<E>, share: &Share) -> io::Result<()> {
+    if plan.changed != Changed::Stop {
+        return Ok(());
+    }
+    for path in find(&plan.pattern)?.0 {
+        let name = plan.name_of(&path).to_owned();
+        let Some(committed) = share.committed(&name).filter(|_| share.has_named(&name)) else {
+            continue;
+        };
+        let mut file = File::new(path, &name, Some(&committed), &[]).map_err(Failure::from)?;
+        let is_same = file.is_finished && Stamp::of(&file.path)? == file.stamp;
+        let looked = if is_same { Ok(()) } else { file.open(&plan.rows, Watching::No).map(drop) };
+        looked.map_err(|error| match is_changed(&error) {
+            true => Failure::changed(&file, &error),
+            false => error.into(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether the error says that a file is no longer the one that was read.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::ProgramError;
 use crate::next::{self, Next};
 use crate::plan::Plan;
-use crate::run::token_to_read;
+use crate::run::{changed_files, token_to_read};
 
 /// Prints the columns of each view and, if there is a data folder, what the next run does with it. Writes nothing.
 ///
@@ -36,6 +36,11 @@ pub fn check(
     for (view, next) in next::views(plan, &report, rebuild, remove) {
         refused += usize::from(matches!(next, Next::Refuses(_)));
         writeln!(out, "  view {view}: {}", next.text())?;
+    }
+    let log = next::log(&report).map_err(|error| ProgramError::Failed(error.to_string()))?;
+    for (source, error) in changed_files(plan, &log) {
+        refused += 1;
+        writeln!(out, "  source {source}: refused: {}", error.in_full())?;
     }
     for source in former_sources(plan) {
         writeln!(out, "  source {source}: not in the file any more; what was read of it counts")?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use dayfold::store::{self, Disk};
 
 use crate::error::ProgramError;
+use crate::next;
 
 /// Prints the views of a folder, their columns, and their sealed days.
 ///
@@ -48,10 +49,7 @@ pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
 
 /// The space that the log takes.
 fn log_space(report: &store::FolderReport) -> Result<String, ProgramError> {
-    let parts: Vec<_> =
-        report.parts.iter().map(|part| (part.process as u32, part.path.clone())).collect();
-    let state = dayfold::log::scan(&Disk, &parts, u64::MAX)
-        .map_err(|error| ProgramError::Failed(error.to_string()))?;
+    let state = next::log(report).map_err(|error| ProgramError::Failed(error.to_string()))?;
     let Some(first) = state.files.first() else { return Ok("no log".to_owned()) };
     let bytes: u64 = state.files.iter().map(|file| file.length).sum();
     let last = state.files.iter().map(|file| file.last_day).max().unwrap_or(first.day);

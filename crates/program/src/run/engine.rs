@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use dayfold::dynamic::{Engine, Event};
 use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume};
-use dayfold::log::Durability;
-use dayfold::source::{Changed, CsvSource, Files, Input, Row};
+use dayfold::log::{Durability, LogState};
+#[cfg(feature = "parquet")]
+use dayfold::source::Partitioned;
+use dayfold::source::{Changed, CsvSource, Files, Input, Row, Share, SourceError};
 
 use super::refused::Refusals;
 use crate::config::{Config, SourceKind};
@@ -102,6 +104,29 @@ fn files(config: &Config, source: &Arc<SourcePlan>, once: bool) -> Files<Event> 
     }
     // With --once they are read up to their present ends.
     if *follow && !once { files.changed(Changed::ReadAnew).watch() } else { files }
+}
+
+/// The sources of files that the next run cannot read on, because what it has read of them has changed, each with the
+/// error of that run. `log` is what the data folder has.
+pub(crate) fn changed_files(plan: &Plan, log: &LogState) -> Vec<(String, ProgramError)> {
+    let is_files =
+        |source: &&Arc<SourcePlan>| matches!(source.config.kind, SourceKind::File { .. });
+    let changed = plan.sources.iter().filter(is_files).filter_map(|source| {
+        let name = source.config.name.value.clone();
+        let share = Share::of_log(&name, log);
+        let error = share.and_then(|share| check_files(&plan.config, source, &share)).err()?;
+        let error = SourceError::Io { name: name.clone(), source: error };
+        Some((name, EngineError::from(error).into()))
+    });
+    changed.collect()
+}
+
+fn check_files(config: &Config, source: &Arc<SourcePlan>, share: &Share) -> std::io::Result<()> {
+    #[cfg(feature = "parquet")]
+    if source.config.format == crate::config::FileFormat::Parquet {
+        return super::parquet::ParquetFiles::new(config, source).open(share).map(drop);
+    }
+    files(config, source, false).check(share)
 }
 
 /// Plays one file back at a pace.

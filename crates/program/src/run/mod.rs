@@ -52,6 +52,7 @@ use dayfold::engine::Running;
 
 pub(crate) use addresses::Addresses;
 pub(crate) use control::ask as ask_to_reload;
+pub(crate) use engine::changed_files;
 #[cfg(feature = "lake")]
 pub(crate) use exports::{check as check_exports, lakes};
 #[cfg(feature = "sinks")]
