@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use dayfold::Cluster;
 use dayfold::cluster::Secret;
@@ -23,7 +24,7 @@ use dayfold_program::{ProgramError, config::Config, plan::Plan};
 #[command(version, disable_help_subcommand = true)]
 struct Options {
     /// Writes log messages to standard error, as lines of JSON.
-    #[arg(long, global = true, env = "DAYFOLD_JSON")]
+    #[arg(long, global = true, env = "DAYFOLD_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
     /// The data folder; replaces the one that the file names.
     #[arg(long, global = true, value_name = "DIR", env = "DAYFOLD_DATA")]
@@ -43,7 +44,7 @@ enum Command {
         #[arg(long, env = "DAYFOLD_PORT")]
         port: Option<u16>,
         /// Ends when the flights end, and prints a summary.
-        #[arg(long, env = "DAYFOLD_ONCE")]
+        #[arg(long, env = "DAYFOLD_ONCE", value_parser = BoolishValueParser::new())]
         once: bool,
         /// The file of the flights.
         #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
@@ -144,7 +145,7 @@ struct Run {
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
     /// Ends when all sources that have an end have ended, and all their periods are sealed.
-    #[arg(long, env = "DAYFOLD_ONCE")]
+    #[arg(long, env = "DAYFOLD_ONCE", value_parser = BoolishValueParser::new())]
     once: bool,
     /// Drops the sealed days of a view, and computes them again from the log. May be given several times.
     #[arg(long, value_name = "VIEW")]

@@ -158,6 +158,32 @@ fn questions() {
     fails("DROP TABLE by_page", "expected one SELECT");
 }
 
+/// A folder and a running program answer alike, with columns in the order of the table.
+#[test]
+fn an_empty_text_is_not_null() {
+    let file = FILE.replace("lower(page)", "page").replace("visits*.csv", "visits.jsonl");
+    let folder = folder(&(file + "\n[serve]\nhttp = \"127.0.0.1:0\"\n"));
+    let row =
+        |page: &str| format!("{{\"day\": \"2024-05-01\", \"at\": \"12:00\", \"ms\": 1.5{page}}}\n");
+    let rows = [row(""), row(", \"page\": \"\""), row(", \"page\": \"a,\\n\"")].concat();
+    fs::write(folder.path().join("visits.jsonl"), rows).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let check = || {
+        let csv = good(folder.path(), &ALL);
+        for row in ["2024-05-01,,1,1.5,true", "2024-05-01,\"\",1,1.5,true"] {
+            assert!(csv.lines().any(|line| line == row), "{csv}");
+        }
+        let json = good(folder.path(), &[&ALL[..4], &["json"]].concat());
+        let row = "{\"day\":\"2024-05-01\",\"page\":\"a,\\n\",\"visits\":1,\"ms\":\"1.5\",\"sealed\":true}";
+        assert!(json.lines().any(|line| line == row), "{json}");
+        (csv, json)
+    };
+    let of_folder = check();
+    let serving = Serving::start(folder.path());
+    assert_eq!(check(), of_folder);
+    drop(serving);
+}
+
 #[test]
 fn what_is_wrong_is_exit_code_2_and_nothing_is_written() {
     let check = |from: &str, to: &str, expect: &str| {
@@ -469,7 +495,7 @@ fn options_are_read_from_the_environment() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    run(dayfold().arg("run").env("DAYFOLD_ONCE", "true").env("DAYFOLD_WORKERS", "2"));
+    run(dayfold().arg("run").env("DAYFOLD_ONCE", "1").env("DAYFOLD_WORKERS", "2"));
     assert!(data.join("part-0").is_dir());
     assert_eq!(run(dayfold().args(ALL)), ROWS);
 }

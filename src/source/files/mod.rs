@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use super::options::CsvOptions;
 use super::partition_options::PartitionOptions;
-use super::partitions::{Partitioned, Partitions, Share};
+use super::partitions::{Partitioned, Partitions};
 use super::row::Row;
+use super::share::Share;
 pub use find::files_of;
 pub use plan::Changed;
 use plan::Plan;

@@ -9,8 +9,9 @@ use super::find::find;
 use super::one::{Coming, File, Stamp, Watching};
 use super::plan::{Changed, LOOK, Plan};
 use crate::source::error::SourceError;
-use crate::source::partitions::{More, Partitions, Share, Start, Taking};
+use crate::source::partitions::{More, Partitions, Start, Taking};
 use crate::source::row::Refused;
+use crate::source::share::Share;
 use crate::time::EventTime;
 
 /// How many files are open at once.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 const DAY: EventTime = 86_400_000;

@@ -1,12 +1,11 @@
 //! `dayfold query`: rows of a view.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
-use dayfold::rows::{RowOptions, SealedRows};
+use dayfold::rows::{Format, RowOptions, SealedRows, Writer};
 use dayfold::schema::{Column, Kind, Value};
-use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords};
+use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords, RowFormat};
 use dayfold::store::{self, Disk};
 use serde::Deserialize;
 
@@ -17,7 +16,7 @@ use super::table;
 use crate::config::Config;
 use crate::error::ProgramError;
 use crate::expr::Type;
-use crate::plan::fields;
+use crate::plan::{Record, Splitter};
 
 /// Prints the rows of a question.
 ///
@@ -86,29 +85,36 @@ fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramEr
         .collect();
     let mut answering = select.on(&columns).map_err(ProgramError::Input)?;
     let url = format!("{address}/api/views/{}/rows", select.view);
-    let answer = get(url).header("accept", "text/csv").call().map_err(|error| failed(&error))?;
+    let answer = get(url).header("accept", "application/x-ndjson").call();
+    let answer = answer.map_err(|error| failed(&error))?;
     let input = Input::reader(select.view.clone(), answer.into_body().into_reader());
-    let mut records = RawRecords::open(input, CsvOptions::new(&columns[0].name))
-        .map_err(|error| failed(&error))?;
+    let options = CsvOptions::new(&columns[0].name).format(RowFormat::JsonLines);
+    let mut records = RawRecords::open(input, options).map_err(|error| failed(&error))?;
     loop {
         let record = match records.read(false).map_err(|error| failed(&error))? {
-            RawRecord::Record { bytes, .. } => String::from_utf8_lossy(bytes),
+            RawRecord::Record { bytes, .. } => bytes,
             RawRecord::Refused { reason, .. } => return Err(failed(&reason)),
             _ => break,
         };
-        let cells = fields(&record, b',');
-        let value =
-            |(cell, column): (&Cow<'_, str>, &Column)| match cell.is_empty() && column.nullable {
-                true => Some(Value::Null),
-                false => Value::of_text(column.kind, cell).ok(),
-            };
-        let row: Option<Vec<Value>> = cells.iter().zip(&columns).map(value).collect();
-        let row = row.ok_or_else(|| failed(&format_args!("'{record}' is no row of the view")))?;
+        let row = row_of(record, &columns).ok_or_else(|| {
+            let record = String::from_utf8_lossy(record);
+            failed(&format_args!("'{record}' is no row of the view"))
+        })?;
         if answering.see(&row).is_err() {
             break;
         }
     }
     answering.finish().map(Some).map_err(ProgramError::Input)
+}
+
+/// A row of JSON, which tells an empty text from null.
+fn row_of(record: &[u8], columns: &[Column]) -> Option<Vec<Value>> {
+    let Ok(Record::Object(object)) = Splitter::Json.split(record) else { return None };
+    let value = |column: &Column| match object.text(&column.name).ok()? {
+        None => Some(Value::Null),
+        Some(text) => Value::of_text(column.kind, &text).ok(),
+    };
+    columns.iter().map(value).collect()
 }
 
 /// A view, as the running program lists it.
@@ -165,24 +171,9 @@ fn write(
     output: Output,
     out: &mut dyn Write,
 ) -> Result<(), ProgramError> {
-    match output {
-        Output::Csv => {
-            write_csv(columns.iter().map(String::as_str), out)?;
-            for row in rows {
-                let cells: Vec<String> = row.iter().map(Value::to_string).collect();
-                write_csv(cells.iter().map(String::as_str), out)?;
-            }
-        }
-        Output::Json => {
-            for row in rows {
-                let object: serde_json::Map<String, serde_json::Value> = columns
-                    .iter()
-                    .zip(row)
-                    .map(|(name, value)| (name.clone(), json(value)))
-                    .collect();
-                writeln!(out, "{}", serde_json::Value::Object(object))?;
-            }
-        }
+    let format = match output {
+        Output::Csv => Format::Csv,
+        Output::Json => Format::JsonLines,
         Output::Table => {
             let texts = rows.iter().map(|row| row.iter().map(Value::to_string).collect());
             let texts: Vec<Vec<String>> = texts.collect();
@@ -190,30 +181,13 @@ fn write(
                 rows.iter().any(|row| matches!(row[at], Value::Integer(_) | Value::Decimal(_)))
             };
             let is_number: Vec<bool> = (0..columns.len()).map(is_number).collect();
-            table::write(columns, &is_number, &texts, width(), out)?;
+            return Ok(table::write(columns, &is_number, &texts, width(), out)?);
         }
-    }
-    Ok(())
-}
-
-fn write_csv<'a>(cells: impl Iterator<Item = &'a str>, out: &mut dyn Write) -> std::io::Result<()> {
-    let mut line = Vec::new();
-    for (index, cell) in cells.enumerate() {
-        if index > 0 {
-            line.push(b',');
-        }
-        dayfold::source::push_cell(&mut line, cell.as_bytes());
-    }
-    line.push(b'\n');
-    out.write_all(&line)
-}
-
-/// A number that a double holds exactly is a JSON number; any other is a string, so that no reader rounds it.
-fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Boolean(is_so) => (*is_so).into(),
-        Value::Integer(number) if number.unsigned_abs() <= 1 << 53 => (*number as i64).into(),
-        other => other.to_string().into(),
-    }
+    };
+    // These formats do not show kinds.
+    let columns: Vec<Column> = columns.iter().map(|name| Column::new(name, Kind::Text)).collect();
+    let mut writer = Writer::new(format, &columns, out);
+    writer.begin()?;
+    rows.iter().try_for_each(|row| writer.row(row))?;
+    Ok(writer.end()?)
 }

@@ -62,7 +62,7 @@ fn cast_type(data_type: &DataType, at: usize) -> Result<(Type, Option<(u8, u8)>)
         ) => (Type::Timestamp, None),
         other => {
             let message = format!(
-                "the type {other} is none of these expressions: expected BOOLEAN, INTEGER, DECIMAL(digits, digits after the \
+                "there is no type {other}: expected BOOLEAN, INTEGER, DECIMAL(digits, digits after the \
                  point), TEXT, DATE or TIMESTAMP"
             );
             return Err(ExprError::new(at, message));

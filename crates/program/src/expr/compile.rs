@@ -171,7 +171,7 @@ impl<'a> Compiler<'a> {
             }
             other => Err(ExprError::new(
                 at,
-                format!("the operator {other} is none of these expressions"),
+                format!("there is no operator {other} before a value: expected - or NOT"),
             )),
         }
     }
@@ -201,7 +201,7 @@ impl<'a> Compiler<'a> {
                 (_, Some(arithmetic)) => self.calculate(arithmetic, left, right, at),
                 _ => Err(ExprError::new(
                     at,
-                    format!("the operator {op} is none of these expressions"),
+                    format!("there is no operator {op}: expected one of {OPERATORS}"),
                 )),
             },
         }
@@ -545,6 +545,9 @@ fn text_node(value: &ValueWithSpan, at: usize) -> Result<Node, ExprError> {
         )),
     }
 }
+
+/// Operators between two values.
+const OPERATORS: &str = "+ - * / % || = <> < <= > >= AND OR";
 
 fn comparison(op: &BinaryOperator) -> Option<Comparison> {
     Some(match op {

@@ -88,7 +88,10 @@ impl Compiler<'_> {
             }
             other => {
                 let shown: String = other.to_string().chars().take(40).collect();
-                Err(ExprError::new(at, format!("'{shown}' is none of these expressions")))
+                Err(ExprError::new(
+                    at,
+                    format!("expected an expression over columns of one row, found '{shown}'"),
+                ))
             }
         }
     }

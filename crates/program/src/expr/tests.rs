@@ -251,7 +251,8 @@ fn columns_and_places() {
         ("i +\n  speed", "6: there is no column 'speed': expected one of"),
         ("i +", "3: expected an expression, found the end"),
         ("i 7", "2: expected the end of the expression, found '7'"),
-        ("(SELECT 1)", "is none of these expressions"),
+        ("(SELECT 1)", "expected an expression over columns of one row, found '(SELECT 1)'"),
+        ("i # 2", "there is no operator #: expected one of + - * / %"),
         ("", "0: empty"),
         ("'open", "Unterminated string"),
     ]);

@@ -25,6 +25,8 @@ pub(crate) struct SourceColumns {
     pub(crate) columns: Vec<(String, ColumnType)>,
     /// For columns that were inferred to be text: the first value that is nothing else, and where it is.
     pub(crate) text_since: BTreeMap<String, String>,
+    /// For columns of which no value is a time: the first value, and where it is.
+    pub(crate) no_time: BTreeMap<String, String>,
     /// Whether rows may have other columns.
     pub(crate) is_open: bool,
     /// The existing files.
@@ -51,6 +53,7 @@ impl SourceColumns {
         let mut found = SourceColumns {
             columns: Vec::new(),
             text_since: BTreeMap::new(),
+            no_time: BTreeMap::new(),
             is_open: true,
             files: Vec::new(),
             times,
@@ -132,6 +135,12 @@ impl SourceColumns {
         self.is_open = matches!(source.format, FileFormat::Json);
         let splitter = Splitter::new(&source.format);
         let mut guesses: BTreeMap<String, Guess> = BTreeMap::new();
+        let times = self.times.clone();
+        let mut see = |name: &str, text: &str, is_text: bool, line: u64| {
+            let guess = guesses.entry(name.to_owned()).or_default();
+            guess.see(text, is_text, line);
+            guess.see_time(text, line, &times);
+        };
         for _ in 0..SAMPLED {
             let RawRecord::Record { bytes, line } =
                 records.read(false).map_err(|error| error.to_string())?
@@ -144,19 +153,20 @@ impl SourceColumns {
                     for (name, field) in
                         names.iter().zip(fields).filter(|(_, field)| !field.is_empty())
                     {
-                        guesses.entry(name.clone()).or_default().see(field, false, line);
+                        see(name, field, false, line);
                     }
                 }
                 Record::Object(_) => record.walk(&mut |name, text, is_text| {
-                    guesses.entry(name.to_owned()).or_default().see(text, is_text, line);
+                    see(name, text, is_text, line);
                 }),
             }
         }
         for (name, guess) in &guesses {
-            if let Some((value, line)) = &guess.text_since {
-                let since = format!("{value} in line {line} of {}", path.display());
-                self.text_since.insert(name.clone(), since);
-            }
+            let place = |(value, line): &(String, u64)| {
+                (name.clone(), format!("{value} in line {line} of {}", path.display()))
+            };
+            self.text_since.extend(guess.text_since.as_ref().map(place));
+            self.no_time.extend(guess.no_time.as_ref().filter(|_| !guess.has_time).map(place));
         }
         let kind = |name: &String| guesses.get(name).map_or(Type::Untyped, Guess::kind);
         match self.is_open {
@@ -279,6 +289,9 @@ struct Guess {
     fails: [bool; 5],
     /// The first value since which only text is possible, as messages show it, and its line.
     text_since: Option<(String, u64)>,
+    /// Whether any value was a time, and the first one that was not.
+    has_time: bool,
+    no_time: Option<(String, u64)>,
 }
 
 /// The narrowest type comes first.
@@ -292,6 +305,13 @@ impl Guess {
         }
         if self.text_since.is_none() && self.kind() == Type::Text {
             self.text_since = Some((quoted(text), line));
+        }
+    }
+
+    fn see_time(&mut self, text: &str, line: u64, times: &TimeParser) {
+        self.has_time = self.has_time || times.parse(text.as_bytes()).is_ok();
+        if !self.has_time && self.no_time.is_none() {
+            self.no_time = Some((quoted(text), line));
         }
     }
 

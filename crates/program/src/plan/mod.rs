@@ -35,7 +35,7 @@ use dayfold::source::{CsvOptions, RowTimes};
 
 pub(crate) use columns::options as csv_options;
 pub use layouts::{Layout, Layouts};
-pub(crate) use record::{fields, object_of};
+pub(crate) use record::{Record, Splitter, fields, object_of};
 
 use crate::config::{Config, FileError, SourceConfig, SourceKind};
 use crate::error::ProgramError;

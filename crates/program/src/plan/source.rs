@@ -1,6 +1,7 @@
 //! Turns the records of a source into events.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use dayfold::dynamic::{Event, RowValue};
 use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
@@ -143,9 +144,10 @@ impl Times {
         columns: &SourceColumns,
     ) -> Result<Times, FileError> {
         let mut scope = columns.scope();
-        let event_time = time(config, &source.event_time, &mut scope)?;
-        let arrival =
-            source.arrival.as_ref().map(|text| time(config, text, &mut scope)).transpose()?;
+        let no_time = &columns.no_time;
+        let event_time = time(config, &source.event_time, &mut scope, no_time)?;
+        let arrival = source.arrival.as_ref();
+        let arrival = arrival.map(|text| time(config, text, &mut scope, no_time)).transpose()?;
         let mut reader = Reader::new(source, columns, &scope);
         // A plain column that is a time is read as one, whatever else it is: numbers count since 1970.
         for slot in [Some(&event_time), arrival.as_ref()]
@@ -196,10 +198,23 @@ impl Times {
     }
 }
 
-/// The expression of a time: a plain column, a timestamp or a date.
-fn time(config: &Config, text: &Text, scope: &mut Scope) -> Result<Expression, FileError> {
+/// The expression of a time: a plain column, a timestamp or a date. `no_time` are columns that have none.
+fn time(
+    config: &Config,
+    text: &Text,
+    scope: &mut Scope,
+    no_time: &BTreeMap<String, String>,
+) -> Result<Expression, FileError> {
     let fail = |error: ExprError| text.error_at(&config.document, error.at, error.message);
     let found = Expression::compile(&text.value, scope).map_err(fail)?;
+    let name = found.column().and_then(|slot| Some(&scope.used().nth(slot)?.name));
+    if let Some((name, value)) = name.and_then(|name| no_time.get_key_value(name)) {
+        let message = format!(
+            "column '{name}' has no time, but {value}: expected RFC 3339, such as 2024-05-01T10:59:00Z, or a number since \
+             1970; parse_timestamp({name}, '%d/%m/%Y %H:%M') reads other texts"
+        );
+        return Err(text.error_at(&config.document, 0, message));
+    }
     if found.column().is_some() || found.kind() == Type::Timestamp {
         return Ok(found);
     }

@@ -99,6 +99,13 @@ fn what_is_wrong_is_said_with_its_place() {
         ":5:15: there is no column 'ad': did you mean 'at'?",
     );
     check("event_time = \"at\"", "event_time = \"delay + 1\"", "use timestamp_seconds(…)");
+    let no_time = ":5:15: column 'carrier' has no time, but 'UA' in line 2 of ";
+    check("event_time = \"at\"", "event_time = \"carrier\"", no_time);
+    check(
+        "event_time = \"at\"",
+        "event_time = \"at\"\narrival = \"plane\"",
+        "f.toml:6:12: column 'plane' has no",
+    );
     check("flights.csv", "flight.csv", "there is no file");
     check("flights.csv", "*.jsonl", "no file is named like");
     check("flights = \"count()\"", "carrier = \"count()\"", "carrier");
