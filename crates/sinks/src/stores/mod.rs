@@ -8,6 +8,8 @@ mod cassandra;
 mod files;
 #[cfg(feature = "hbase")]
 mod hbase;
+#[cfg(any(feature = "hbase", feature = "webhook"))]
+mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "mongodb")]

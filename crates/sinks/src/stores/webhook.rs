@@ -25,8 +25,8 @@ use dayfold::time::Day;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
+use super::http;
 use super::notes::Notes;
 use crate::row::period_as_json;
 use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
@@ -118,20 +118,8 @@ impl Webhook {
                 expected: "whsec_ and the base64 of 24 to 64 bytes".to_owned(),
             }
         })?;
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::NativeTls)
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
-        let config = Agent::config_builder()
-            .timeout_global(Some(LIMIT))
-            .http_status_as_error(false)
-            // A posted message must not be redirected.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .tls_config(tls)
-            .build();
         let (url, folder) = (url.to_owned(), folder.to_owned());
-        Ok(Webhook { url, secret, folder, agent: config.into(), open: BTreeMap::new() })
+        Ok(Webhook { url, secret, folder, agent: http::agent(LIMIT), open: BTreeMap::new() })
     }
 
     fn notes(&self, view: &str) -> PathBuf {

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use super::error::{EXPECTED, LIMIT, mismatch, refused, unavailable};
 use crate::StoreError;
 use crate::stores::address::Parts;
+use crate::stores::http;
 
 /// Everything in a path except what no gateway takes for something else.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -84,23 +84,13 @@ fn rows(body: &str) -> Option<Vec<Found>> {
 
 impl Gateway {
     pub(super) fn new(parts: &Parts, is_secured: bool) -> Gateway {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::NativeTls)
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
-        let config = Agent::config_builder()
-            .timeout_global(Some(LIMIT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .tls_config(tls)
-            .build();
         let scheme = if is_secured { "https" } else { "http" };
         let port = if parts.hosts.contains(':') { "" } else { ":8080" };
         let login = parts.login.as_ref();
         let login = login.map(|(user, password)| BASE64.encode(format!("{user}:{password}")));
         let base = format!("{scheme}://{}{port}", parts.hosts);
-        Gateway { agent: config.into(), base, login: login.map(|login| format!("Basic {login}")) }
+        let login = login.map(|login| format!("Basic {login}"));
+        Gateway { agent: http::agent(LIMIT), base, login }
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<String>) -> Result<Answer, StoreError> {
