@@ -216,6 +216,18 @@ fn what_is_wrong_is_exit_code_2_and_nothing_is_written() {
     }
     let folder = folder(FILE);
     assert!(bad(folder.path(), &["run", "no.toml"], 2).contains("no.toml: No such file"));
+    fs::write(folder.path().join("pushed.toml"), PUSHED).unwrap();
+    let said = bad(folder.path(), &["run", "pushed.toml", "--once"], 2);
+    assert!(said.contains("--once: programs push to all sources"), "{said}");
+    // The name of a folder says nothing about its files; the rest of a pattern does.
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    let row = "{\"day\": \"2024-05-01\", \"at\": \"12:00\", \"page\": \"/\", \"ms\": 1}\n";
+    fs::write(folder.path().join("logs/a.jsonl.1"), row).unwrap();
+    fs::write(folder.path().join("f.toml"), FILE.replace("visits*.csv", "logs")).unwrap();
+    let said = bad(folder.path(), &["check", "f.toml"], 2);
+    assert!(said.contains("it looks like JSON: write format = { type = \"json\" }"), "{said}");
+    fs::write(folder.path().join("f.toml"), FILE.replace("visits*.csv", "logs/*.jsonl*")).unwrap();
+    good(folder.path(), &["check", "f.toml"]);
     bad(folder.path(), &["run"], 2);
     bad(folder.path(), &["walk"], 2);
 }

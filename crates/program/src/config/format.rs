@@ -136,9 +136,10 @@ pub(crate) fn plain_csv() -> FileFormat {
 /// Whether rows are JSON if no format is stated, by the name of the file.
 fn is_json(kind: &SourceKind) -> bool {
     let SourceKind::File { path, .. } = kind else { return true };
-    let plain =
-        ["gz", "zst", "xz"].iter().find_map(|end| path.value.strip_suffix(&format!(".{end}")));
-    let plain = plain.unwrap_or(&path.value);
+    // Such as `*.jsonl*`, for files that are compressed when they are rotated.
+    let path = path.value.trim_end_matches('*');
+    let plain = ["gz", "zst", "xz"].iter().find_map(|end| path.strip_suffix(&format!(".{end}")));
+    let plain = plain.unwrap_or(path);
     ["json", "jsonl", "ndjson"].iter().any(|end| plain.ends_with(&format!(".{end}")))
 }
 

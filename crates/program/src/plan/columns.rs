@@ -18,6 +18,10 @@ use crate::expr::{Column, Format, Scope, Type, nearest};
 /// The number of rows from which the types of columns are inferred.
 pub(crate) const SAMPLED: usize = 10_000;
 
+/// The end of the library's message about a header that begins like JSON, and what to do then.
+const LOOKS_LIKE_JSON: &str = "; it looks like JSON";
+const WRITE_JSON: &str = ": write format = { type = \"json\" } in the source";
+
 /// What is known of a source before it is read.
 #[derive(Debug)]
 pub(crate) struct SourceColumns {
@@ -122,7 +126,10 @@ impl SourceColumns {
             return Ok(());
         }
         let mut records = RawRecords::open(Input::file(path), options(&source.format, ""))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error.to_string() {
+                said if said.ends_with(LOOKS_LIKE_JSON) => format!("{said}{WRITE_JSON}"),
+                said => said,
+            })?;
         let mut names = Vec::new();
         for name in records.columns().unwrap_or_default() {
             let name = std::str::from_utf8(name)
@@ -131,6 +138,12 @@ impl SourceColumns {
                 return Err(format!("the header has the column '{name}' twice"));
             }
             names.push(name.to_owned());
+        }
+        if names.first().is_some_and(|name| name.starts_with('{')) {
+            let path = path.display();
+            return Err(format!(
+                "the first row of {path} is no header{LOOKS_LIKE_JSON}{WRITE_JSON}"
+            ));
         }
         self.is_open = matches!(source.format, FileFormat::Json);
         let splitter = Splitter::new(&source.format);

@@ -37,6 +37,10 @@ pub(crate) fn build(
     };
     // With --once nothing is pushed: such a source would never end.
     let pushed = of_kind(|kind| *kind == SourceKind::Http).next().is_some() && !options.once;
+    if options.once && of_kind(|kind| *kind != SourceKind::Http).next().is_none() {
+        let message = "--once: programs push to all sources of the file, so none of them ends; leave --once out";
+        return Err(ProgramError::Input(message.to_owned()));
+    }
     if let Some(folder) = &plan.config.data {
         // If the machine stops, lost log entries of a file can be read again; pushed events cannot.
         let durability =
