@@ -294,3 +294,49 @@ fn what_cannot_work_is_refused() {
     view(&mut unlogged);
     assert!(told(unlogged).contains("kept in the log"));
 }
+
+/// A source of one event, which ends a while after it was read.
+struct OneEvent;
+
+impl Partitioned<Event> for OneEvent {
+    fn name(&self) -> &str {
+        "one"
+    }
+
+    fn open(&self, _: &Share) -> io::Result<Box<dyn Partitions<Event>>> {
+        Ok(Box::new(ReadingOne { has_read: false }))
+    }
+}
+
+struct ReadingOne {
+    has_read: bool,
+}
+
+impl Partitions<Event> for ReadingOne {
+    fn take(&mut self, into: &mut Taking<Event>, _wait: Duration) -> io::Result<More> {
+        if std::mem::replace(&mut self.has_read, true) {
+            std::thread::sleep(Duration::from_millis(200));
+            return Ok(More::Ended);
+        }
+        let index = into.add("0", Start::new(0, 0));
+        into.ready();
+        into.event(index, Taken::new(1, b""), DAY_MS, (DAY_MS, 1, 1));
+        into.ended(index);
+        Ok(More::Later)
+    }
+}
+
+/// The days of a source that ends close by its own clock, however long it takes to say that it has ended. If the wall
+/// clock closed them, later rows of such a source would be late.
+#[test]
+fn the_wall_clock_closes_no_days_of_a_source_that_ends() {
+    let mut engine = Engine::new();
+    let view = View::new("all").unwrap();
+    let handle =
+        engine.view(view, Measures::none(), |event: &Event| Some((event.0, event.1, Count::one())));
+    let running = engine.partitioned(OneEvent).start(Cluster::workers(1)).unwrap();
+    while !running.wait_sealed(Duration::from_secs(1)).unwrap() {}
+    let sealed = handle.status().numbers.sealed_through.unwrap();
+    assert_eq!(sealed.to_string(), "1970-01-02");
+    running.finish().unwrap();
+}

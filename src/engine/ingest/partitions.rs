@@ -165,7 +165,8 @@ fn read_share<E: Send + Sync + 'static>(
         let more = partitions.take(&mut taking, POLL);
         let is_stopping = shared.is_interrupted() || shared.failed.load(Ordering::Acquire);
         let extents = taking.extents(|partition| partitions.mark(partition));
-        let watermark = taking.allows();
+        let may_go_on = extents.is_empty() && matches!(more, Ok(More::Later));
+        let watermark = told_now(taking.allows(), may_go_on);
         shared.readers.advance(reader, watermark);
         let (events, refused) = taking.drain();
         let has_more = matches!(more, Ok(More::Later)) && !is_stopping;
@@ -181,6 +182,16 @@ fn read_share<E: Send + Sync + 'static>(
             send(FromShare::Ended);
             return Ok(());
         }
+    }
+}
+
+/// What the worker is told of a watermark. Right after the last records of a source, nobody knows yet whether it ends: if
+/// it does, its days close by its own clock, and the wall clock must not be first. A source without an end says so in
+/// the next turn.
+fn told_now(watermark: Watermark, may_go_on: bool) -> Watermark {
+    match watermark {
+        Watermark::Quiet(Some(_)) if !may_go_on => Watermark::Quiet(None),
+        other => other,
     }
 }
 
