@@ -39,6 +39,8 @@ pub(super) struct Committer<E> {
     buffered: usize,
     /// The number of bytes of events that were encoded so far.
     pub(super) encoded: u64,
+    /// Much is waiting, so what is taken is not compressed.
+    pub(super) is_behind: bool,
     files: Files,
     /// Created with the first entry.
     stream: Option<StreamWriter>,
@@ -62,6 +64,7 @@ impl<E> Committer<E> {
             refused: FrameBuffer::default(),
             buffered: 0,
             encoded: 0,
+            is_behind: false,
             stream: None,
         }
     }
@@ -74,20 +77,17 @@ impl<E> Committer<E> {
             let (day, length) = self.codec.run(events);
             let (now, later) = events.split_at(length);
             let buffer = self.events.entry(day).or_default();
-            let before = buffer.len();
-            buffer
+            buffer.is_plain = self.is_behind;
+            let encoded = buffer
                 .put(entry.moment, now, |some, full, out| self.codec.encode_some(some, full, out))
                 .map_err(|error| frame_error(error, self.layout.day(day, run, worker)))?;
-            let encoded = buffer.len() - before;
             self.buffered += encoded;
             self.encoded += encoded as u64;
             events = later;
         }
-        let before = self.refused.len();
-        self.refused
-            .put(entry.moment, &entry.refused, encode_some)
-            .map_err(|error| frame_error(error, self.layout.refused(run, worker)))?;
-        self.buffered += self.refused.len() - before;
+        let refused = self.refused.put(entry.moment, &entry.refused, encode_some);
+        self.buffered +=
+            refused.map_err(|error| frame_error(error, self.layout.refused(run, worker)))?;
         self.next.latest = self.next.latest.max(Some(entry.moment));
         self.next.refused_elsewhere += entry.refused_elsewhere;
         self.next.ranges.extend(entry.ranges);

@@ -1,7 +1,9 @@
 //! The bytes of headers and frames.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
+use super::compress;
 use super::error::{Damage, LogError};
 use super::record::FileState;
 use crate::journal::{self, HEADER_BYTES, HeaderError, Magic, word_at};
@@ -12,26 +14,44 @@ pub(super) const REFUSED: Magic = *b"DAYFOLDR";
 pub(super) const COMMITS: Magic = *b"DAYFOLDC";
 
 /// Version 1 had no keys of pushes in its commit streams.
-const FORMAT_VERSION: u32 = 2;
+const COMMITS_VERSION: u32 = 2;
+/// The payloads of version 2 are the values alone; version 3 may compress them.
+const PLAIN_VERSION: u32 = 2;
+const FRAMES_VERSION: u32 = 3;
 pub(super) const FRAME_HEAD_BYTES: usize = 32;
 /// The greatest payload of a frame, in bytes.
 pub(super) const FRAME_BYTES_MAX: usize = (64 << 20) - FRAME_HEAD_BYTES;
 /// A frame with this many bytes gets no more events, so that readers need not hold large frames.
 const FRAME_BYTES_FULL: usize = 4 << 20;
 
+/// The versions of files of a kind that are read. The last one is written.
+fn versions(magic: Magic) -> RangeInclusive<u32> {
+    match magic {
+        COMMITS => COMMITS_VERSION..=COMMITS_VERSION,
+        _ => PLAIN_VERSION..=FRAMES_VERSION,
+    }
+}
+
+/// Frames of shorter values are not compressed. They are a few numbers, of which programs take in tens of millions a second;
+/// compression would halve that.
+const COMPRESSED_VALUE_BYTES: usize = 32;
+
 pub(super) fn put_header(magic: Magic, out: &mut Vec<u8>) {
-    journal::put_header(magic, FORMAT_VERSION, out);
+    journal::put_header(magic, *versions(magic).end(), out);
+}
+
+/// Whether a file with this good header has frames whose payloads are the values alone.
+pub(super) fn is_plain(header: &[u8]) -> bool {
+    word_at(header, 8) == Some(PLAIN_VERSION)
 }
 
 pub(super) fn check_header(bytes: &[u8], magic: Magic, path: &Path) -> Result<(), LogError> {
-    journal::check_header(bytes, magic, FORMAT_VERSION..=FORMAT_VERSION).map_err(
-        |error| match error {
-            HeaderError::Damaged(what) => LogError::corrupt(path, Damage::new(0, what)),
-            HeaderError::Version(found) => {
-                LogError::Version { path: path.to_owned(), found, known: FORMAT_VERSION }
-            }
-        },
-    )
+    let versions = versions(magic);
+    let known = *versions.end();
+    journal::check_header(bytes, magic, versions).map_err(|error| match error {
+        HeaderError::Damaged(what) => LogError::corrupt(path, Damage::new(0, what)),
+        HeaderError::Version(found) => LogError::Version { path: path.to_owned(), found, known },
+    })
 }
 
 fn long_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -72,7 +92,7 @@ impl Head {
         &bytes[start..start + self.length as usize]
     }
 
-    /// The payload, checked.
+    /// The payload, checked: as it is in the file.
     pub(super) fn payload<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Damage> {
         let payload = self.unchecked(bytes);
         if crc32fast::hash(payload) != self.crc {
@@ -121,6 +141,8 @@ pub(super) struct FrameBuffer {
     open: Option<OpenFrame>,
     /// What the closed frames add to the state of their file.
     added: FileState,
+    /// Frames are not compressed when they are closed.
+    pub(super) is_plain: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,13 +164,15 @@ impl FrameBuffer {
         self.bytes.len()
     }
 
-    /// Adds values of one moment. `encode` appends some of them, up to a number of bytes.
+    /// Adds values of one moment. `encode` appends some of them, up to a number of bytes. Returns the number of bytes of
+    /// the values.
     pub(super) fn put<T>(
         &mut self,
         moment: Moment,
         mut values: &[T],
         encode: impl Fn(&[T], usize, &mut Vec<u8>) -> bincode::Result<usize>,
-    ) -> Result<(), FrameError> {
+    ) -> Result<usize, FrameError> {
+        let mut encoded = 0;
         while !values.is_empty() {
             let full =
                 |open: &OpenFrame, bytes: &[u8]| bytes.len() - open.start >= FRAME_BYTES_FULL;
@@ -159,13 +183,15 @@ impl FrameBuffer {
             let bytes = &mut self.bytes;
             let open = self.open.get_or_insert_with(|| {
                 let start = bytes.len();
-                bytes.resize(start + FRAME_HEAD_BYTES, 0);
+                bytes.resize(start + FRAME_HEAD_BYTES + compress::LENGTH_BYTES, 0);
                 OpenFrame { start, moment, count: 0 }
             });
             // A count has 32 bits, and values may take no bytes.
             let some = &values[..values.len().min((u32::MAX - open.count) as usize)];
+            let before = bytes.len();
             let put = encode(some, open.start + FRAME_BYTES_FULL, bytes);
             let put = put.map_err(FrameError::Encode)?;
+            encoded += bytes.len() - before;
             let length = bytes.len() - open.start - FRAME_HEAD_BYTES;
             if length > FRAME_BYTES_MAX {
                 return Err(FrameError::TooLarge(length));
@@ -173,11 +199,15 @@ impl FrameBuffer {
             open.count += put as u32;
             values = &values[put..];
         }
-        Ok(())
+        Ok(encoded)
     }
 
     fn close(&mut self) {
         let Some(OpenFrame { start, moment, count }) = self.open.take() else { return };
+        let length = self.bytes.len() - start - FRAME_HEAD_BYTES;
+        if !self.is_plain && length >= COMPRESSED_VALUE_BYTES * count as usize {
+            compress::shorten(&mut self.bytes, start + FRAME_HEAD_BYTES);
+        }
         let (head, payload) = self.bytes[start..].split_at_mut(FRAME_HEAD_BYTES);
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&count.to_le_bytes());
@@ -197,7 +227,7 @@ impl FrameBuffer {
     }
 
     pub(super) fn clear(&mut self) {
-        let FrameBuffer { bytes, open, added } = self;
+        let FrameBuffer { bytes, open, added, .. } = self;
         bytes.clear();
         (*open, *added) = (None, FileState::default());
     }

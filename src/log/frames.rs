@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::codec::{EventCodec, decode_all};
+use super::compress;
 use super::error::{Damage, LogError};
-use super::format::{Head, check_growth, check_header};
+use super::format::{Head, check_growth, check_header, is_plain};
 use super::record::FileState;
 use super::scan::{LogFile, LogState};
 use crate::batch::Bytes;
@@ -20,6 +21,9 @@ pub struct Frames {
     path: PathBuf,
     offset: usize,
     length: usize,
+    is_plain: bool,
+    /// The values of the last frame, if they were compressed.
+    room: Vec<u8>,
 }
 
 /// A frame whose checksums are correct.
@@ -45,8 +49,9 @@ impl Frames {
     pub fn open(storage: &dyn Storage, file: &LogFile) -> Result<Frames, LogError> {
         let bytes = map(storage, file)?;
         check_header(&bytes, file.magic(), &file.path)?;
-        let length = file.length as usize;
-        Ok(Frames { bytes, path: file.path.clone(), offset: HEADER_BYTES, length })
+        let (length, is_plain) = (file.length as usize, is_plain(&bytes));
+        let (path, offset, room) = (file.path.clone(), HEADER_BYTES, Vec::new());
+        Ok(Frames { bytes, path, offset, length, is_plain, room })
     }
 
     /// The next frame whose moment is `wanted`; `None` at the end. Other frames are skipped; their payloads are neither
@@ -66,6 +71,13 @@ impl Frames {
                 let payload = head.payload(bytes).map_err(corrupt)?;
                 self.offset = head.end();
                 let Head { moment, count, offset, .. } = head;
+                let payload = match self.is_plain {
+                    true => payload,
+                    false => compress::values(payload, &mut self.room).ok_or_else(|| {
+                        let what = "the compressed values of a frame cannot be read";
+                        corrupt(Damage::new(offset, what))
+                    })?,
+                };
                 return Ok(Some(Frame { moment, count, offset, payload, path: &self.path }));
             }
             self.offset = head.end();

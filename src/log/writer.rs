@@ -18,6 +18,10 @@ use super::record::StreamState;
 use crate::store::{LogPosition, Storage};
 use crate::time::Day;
 
+/// If more events than this wait, frames are written as they are: compression takes longer than all the rest of the thread's
+/// work, and must not slow a program that takes in tens of millions of events a second. Four blocks of a file.
+const BEHIND_EVENTS: usize = 16 << 10;
+
 /// The progress of the log. Entries are numbered from 1.
 #[derive(Debug, Default)]
 struct Progress {
@@ -82,6 +86,11 @@ impl WriterState {
         if let Some(mean) = encoded.checked_div(events as u64) {
             progress.bytes_an_event = mean as usize;
         }
+    }
+
+    /// Whether so many events wait behind an entry with this many that they are not compressed.
+    fn is_behind(&self, events: usize) -> bool {
+        self.lock().waiting_events.saturating_sub(events) > BEHIND_EVENTS
     }
 
     fn stopped(&self, what: &'static str) -> LogError {
@@ -301,6 +310,7 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 let entry = self.waiting.recv().expect("entries are sent before they are counted");
                 let (bytes, events) = (entry.memory(), entry.events.len());
                 let before = self.committer.encoded;
+                self.committer.is_behind = self.shared.is_behind(events);
                 self.committer.take(entry)?;
                 taken += 1;
                 // This happens after each entry, because the limit of waiting bytes needs to know early how large

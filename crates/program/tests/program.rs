@@ -89,6 +89,42 @@ fn a_view_keeps_what_it_says() {
 }
 
 #[test]
+fn inspect_tells_what_takes_the_space() {
+    let folder = folder(FILE);
+    let mut rows = "day,at,page,ms\n".to_owned();
+    (0..150)
+        .for_each(|n| rows += &format!("2024-{:02}-{:02},12:00,/a,1\n", 1 + n / 25, 1 + n % 25));
+    fs::write(folder.path().join("visits-1.csv"), rows).unwrap();
+    fs::write(folder.path().join("visits-2.csv"), "day,at,page,ms\n").unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let files = |inspected: &str| {
+        let counts = inspected.lines().find_map(|line| line.trim().split_once(" bytes count, in "));
+        let files = counts.unwrap().1.split(' ').next().unwrap().parse::<usize>().unwrap();
+        assert!(inspected.contains("`log` in [engine] says how long it is kept"), "{inspected}");
+        files
+    };
+    let first = files(&good(folder.path(), &["inspect", "data"]));
+    // The next start packs all but 32 days, and a pack is one file.
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let inspected = good(folder.path(), &["inspect", "data"]);
+    let packed = files(&inspected);
+    assert_eq!((first, packed), (150, 33));
+    let all = inspected.lines().find_map(|line| line.strip_prefix("on disk: ")).unwrap();
+    let all: u64 = all.split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(all, bytes_of(&folder.path().join("data")), "{inspected}");
+}
+
+/// The bytes of all files of a folder.
+fn bytes_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let bytes = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => bytes_of(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    };
+    entries.map(bytes).sum()
+}
+
+#[test]
 fn many_files_are_one_source_and_a_new_one_is_read_on() {
     let folder = folder(FILE);
     for _ in 0..2 {

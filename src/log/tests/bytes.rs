@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec as varint;
+use crate::journal;
+use crate::log::compress;
 use crate::log::days::Days;
 use crate::log::format::{
     COMMITS, EVENTS, FrameBuffer, Head, check_growth, check_header, put_header,
@@ -144,10 +146,68 @@ fn large_appends_are_cut_into_frames() {
     let (bytes, added) = buffer.closed();
     assert_eq!((added.frames, added.events), (3, 12));
     let first = Head::at(bytes, 0).unwrap();
-    assert_eq!(texts.decode(first.count, first.payload(bytes).unwrap()).unwrap(), events[..4]);
+    let mut room = Vec::new();
+    let values = compress::values(first.payload(bytes).unwrap(), &mut room).unwrap();
+    assert_eq!(texts.decode(first.count, values).unwrap(), events[..4]);
+    assert!(bytes.len() < 1 << 20, "the same byte, again and again: {}", bytes.len());
     let large = [(0, "x".repeat(65 << 20))];
     let put = buffer.put(Moment::MIN, &large, |some, full, out| texts.encode_some(some, full, out));
     assert!(put.is_err());
+}
+
+/// Reads the events of a file of one day that has these bytes.
+fn events_of(bytes: &[u8]) -> Result<Vec<Event>, LogError> {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+    storage.create_dirs(Path::new(PART)).unwrap();
+    let mut log = writer(&storage, 1, 0, Durability::EveryCommit);
+    log.append(entry(1, 3, 1)).unwrap();
+    drop(log);
+    let mut file = scanned(&*storage).unwrap().files.remove(0);
+    storage.create(&file.path).unwrap().write_all(bytes).unwrap();
+    file.length = bytes.len() as u64;
+    let mut frames = Frames::open(&*storage, &file)?;
+    let mut found = Vec::new();
+    while let Some(frame) = frames.next(|_| true)? {
+        found.extend(frame.decode(&codec())?);
+    }
+    Ok(found)
+}
+
+#[test]
+fn files_without_compression_are_read_and_damage_is_found_before_anything_is_decompressed() {
+    let events: Vec<Event> = (0..100).map(|n| (n, 7, 5)).collect();
+    let frame = |payload: &[u8], version: u32| {
+        let mut bytes = Vec::new();
+        journal::put_header(EVENTS, version, &mut bytes);
+        let start = bytes.len();
+        let numbers = [(payload.len() as u32).to_le_bytes(), 100u32.to_le_bytes()];
+        bytes.extend(numbers.concat());
+        bytes.extend([3u64.to_le_bytes(), 4u64.to_le_bytes()].concat());
+        bytes.extend(crc32fast::hash(payload).to_le_bytes());
+        let head = crc32fast::hash(&bytes[start..]);
+        bytes.extend(head.to_le_bytes());
+        bytes.extend_from_slice(payload);
+        bytes
+    };
+    let values = codec().encode(&events).unwrap();
+    assert_eq!(events_of(&frame(&values, 2)).unwrap(), events);
+    let mut payload = [&[0; 4][..], &values].concat();
+    assert_eq!(events_of(&frame(&payload, 3)).unwrap(), events);
+    compress::shorten(&mut payload, 0);
+    assert!(payload.len() < values.len() / 2, "{}", payload.len());
+    let good = frame(&payload, 3);
+    assert_eq!(events_of(&good).unwrap(), events);
+    let told = |bytes: &[u8]| events_of(bytes).unwrap_err().to_string();
+    assert!(told(&frame(&payload, 4)).contains("version 4"), "{}", told(&frame(&payload, 4)));
+    for at in good.len() - payload.len()..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        assert!(told(&bad).contains("the checksum of a frame does not match"), "{}", told(&bad));
+    }
+    // With a good checksum.
+    payload.truncate(payload.len() - 1);
+    let what = "the compressed values of a frame cannot be read";
+    assert!(told(&frame(&payload, 3)).contains(what));
 }
 
 proptest! {

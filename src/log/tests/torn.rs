@@ -265,7 +265,7 @@ fn other_files_are_left_alone() {
 
 #[test]
 fn other_versions_are_refused() {
-    for path in [stream(), day()] {
+    for (path, latest) in [(stream(), 2), (day(), 3)] {
         let memory = memory();
         written(&memory, &[(2, true)]);
         let mut bytes = read(&memory, &path);
@@ -274,6 +274,7 @@ fn other_versions_are_refused() {
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         put(&memory, &path, &bytes);
         let error = events(&*memory).unwrap_err();
-        assert!(matches!(error, LogError::Version { found: 1, known: 2, .. }), "{error}");
+        let is_told = matches!(error, LogError::Version { found: 1, known, .. } if known == latest);
+        assert!(is_told, "{error}");
     }
 }
