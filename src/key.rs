@@ -8,6 +8,7 @@
 mod borrowed;
 mod range;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -275,7 +276,7 @@ impl Key for Vec<u8> {
         encode_bytes(self, out);
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
-        decode_bytes(bytes)
+        decode_bytes(bytes).map(Cow::into_owned)
     }
     fn id() -> String {
         "bytes".to_owned()
@@ -294,7 +295,8 @@ impl Key for String {
         encode_bytes(self.as_bytes(), out);
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
-        String::from_utf8(decode_bytes(bytes)?).map_err(|_| KeyError { expected: "string" })
+        String::from_utf8(decode_bytes(bytes)?.into_owned())
+            .map_err(|_| KeyError { expected: "string" })
     }
     fn id() -> String {
         "text".to_owned()
@@ -343,20 +345,25 @@ fn hash_bytes(bytes: &[u8]) -> u64 {
     }
 }
 
-pub(crate) fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
+/// Reads a byte string; it is borrowed unless it contains zeros.
+pub(crate) fn decode_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, [u8]>, KeyError> {
     let error = KeyError { expected: "byte string" };
-    let mut out = Vec::new();
+    let mut out = Cow::Borrowed(&[][..]);
     loop {
         let zero = bytes.iter().position(|byte| *byte == 0).ok_or_else(|| error.clone())?;
         let (head, tail) = bytes.split_at(zero);
-        out.extend_from_slice(head);
+        if out.is_empty() {
+            out = Cow::Borrowed(head);
+        } else {
+            out.to_mut().extend_from_slice(head);
+        }
         match tail {
             [0, 0, rest @ ..] => {
                 *bytes = rest;
                 return Ok(out);
             }
             [0, 0xFF, rest @ ..] => {
-                out.push(0);
+                out.to_mut().push(0);
                 *bytes = rest;
             }
             _ => return Err(error),

@@ -59,6 +59,7 @@
 mod bytes;
 mod coverage;
 mod digest;
+mod encoded;
 mod error;
 mod format;
 mod merge;
@@ -74,6 +75,7 @@ mod writer;
 pub use bytes::Bytes;
 pub use coverage::Coverage;
 pub use digest::Digest;
+pub(crate) use encoded::FilePosition;
 pub use error::BatchError;
 pub use format::{BatchMeta, BatchSummary};
 pub(crate) use merge::in_key_order;

@@ -59,7 +59,8 @@ pub(super) fn put_prefix(prefix: &RowValue<'_>, out: &mut Vec<u8>) {
 }
 
 /// Reads a value from the front of `bytes`; `None` at the end of a key.
-pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<RowValue<'static>>, KeyError> {
+#[inline]
+pub(crate) fn take<'a>(bytes: &mut &'a [u8]) -> Result<Option<RowValue<'a>>, KeyError> {
     let tag = take_byte(bytes)?;
     Ok(Some(match tag {
         END => return Ok(None),
@@ -73,11 +74,11 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<RowValue<'static>>, KeyEr
         DECIMAL => RowValue::Decimal(shortest(take_number(bytes)?)),
         DATE => RowValue::Date(Day(narrow(take_number(bytes)?)?)),
         TIMESTAMP => RowValue::Timestamp(narrow(take_number(bytes)?)?),
-        TEXT => {
-            let text = String::from_utf8(decode_bytes(bytes)?).map_err(|_| ERROR)?;
-            RowValue::Text(Cow::Owned(text))
-        }
-        BYTES => RowValue::Bytes(Cow::Owned(decode_bytes(bytes)?)),
+        TEXT => RowValue::Text(match decode_bytes(bytes)? {
+            Cow::Borrowed(text) => Cow::Borrowed(std::str::from_utf8(text).map_err(|_| ERROR)?),
+            Cow::Owned(text) => Cow::Owned(String::from_utf8(text).map_err(|_| ERROR)?),
+        }),
+        BYTES => RowValue::Bytes(decode_bytes(bytes)?),
         _ => return Err(ERROR),
     }))
 }
@@ -142,8 +143,17 @@ fn take_number(bytes: &mut &[u8]) -> Result<i128, KeyError> {
     if count > WIDTH || digits.first() == Some(&filler) {
         return Err(ERROR);
     }
-    let mut number = [filler; WIDTH];
-    number[WIDTH - count..].copy_from_slice(digits);
-    let number = i128::from_be_bytes(number);
+    // Most numbers are short.
+    let number = match digits.len() {
+        0..8 => {
+            let sign = if is_negative { -1i64 } else { 0 };
+            digits.iter().fold(sign, |number, digit| number << 8 | i64::from(*digit)).into()
+        }
+        _ => {
+            let mut number = [filler; WIDTH];
+            number[WIDTH - count..].copy_from_slice(digits);
+            i128::from_be_bytes(number)
+        }
+    };
     if (number < 0) == is_negative { Ok(number) } else { Err(ERROR) }
 }

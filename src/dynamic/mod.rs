@@ -50,6 +50,7 @@
 mod cell;
 mod columns;
 mod define;
+mod direct;
 mod encoding;
 mod engine;
 mod error;
@@ -77,6 +78,7 @@ pub use state::State;
 pub use value::RowValue;
 
 pub(crate) use cell::MeasureKind;
-pub(crate) use encoding::value_length;
+pub(crate) use direct::ShownCells;
+pub(crate) use encoding::{take as take_value, value_length};
 use key::id_of;
 pub(crate) use key::{put_end, put_value, read_values};

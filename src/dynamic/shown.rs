@@ -76,7 +76,7 @@ impl Shown {
 }
 
 impl How {
-    fn of(self, cell: &MeasureState) -> Option<Value> {
+    pub(super) fn of(self, cell: &MeasureState) -> Option<Value> {
         Some(match (cell, self) {
             (MeasureState::Count(count), _) => Value::Integer(count.0.into()),
             (MeasureState::Sum(Maybe(sum)), _) => Value::Integer((*sum)?.value()),

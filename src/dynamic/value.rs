@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::aggregate::Decimal;
-use crate::schema::{Kind, Value};
+use crate::schema::{Kind, Value, ValueRef};
 use crate::time::{Day, EventTime};
 
 /// A [`Value`] whose texts and bytes may be borrowed from an event.
@@ -61,6 +61,21 @@ impl RowValue<'_> {
             RowValue::Date(day) => Value::Date(*day),
             RowValue::Timestamp(time) => Value::Timestamp(*time),
             RowValue::Bytes(bytes) => Value::Bytes(bytes.clone().into_owned()),
+        }
+    }
+
+    /// The value, without a copy of it.
+    #[inline]
+    pub(crate) fn as_value_ref(&self) -> ValueRef<'_> {
+        match self {
+            RowValue::Null => ValueRef::Null,
+            RowValue::Text(text) => ValueRef::Text(text),
+            RowValue::Integer(number) => ValueRef::Integer(*number),
+            RowValue::Decimal(number) => ValueRef::Decimal(*number),
+            RowValue::Boolean(is_so) => ValueRef::Boolean(*is_so),
+            RowValue::Date(day) => ValueRef::Date(*day),
+            RowValue::Timestamp(time) => ValueRef::Timestamp(*time),
+            RowValue::Bytes(bytes) => ValueRef::Bytes(bytes),
         }
     }
 

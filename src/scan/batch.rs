@@ -158,33 +158,46 @@ impl Cells {
     }
 
     /// Adds a value; returns `false` if it has another kind.
-    fn push(&mut self, value: &Value) -> bool {
-        let rows = self.len();
+    #[inline]
+    pub(super) fn push_ref(&mut self, value: ValueRef<'_>) -> bool {
         match (&mut self.values, value) {
-            (_, Value::Null) => {
+            (_, ValueRef::Null) => {
+                let rows = self.len();
                 self.push_nothing();
                 self.nulls.get_or_insert_with(|| vec![false; rows]).push(true);
                 return true;
             }
-            (Cell::Text(texts), Value::Text(text)) => texts.push(text.as_bytes()),
-            (Cell::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
-            (Cell::Integer(numbers), Value::Integer(number)) => match i64::try_from(*number) {
+            (Cell::Text(texts), ValueRef::Text(text)) => texts.push(text.as_bytes()),
+            (Cell::Bytes(all), ValueRef::Bytes(bytes)) => all.push(bytes),
+            (Cell::Integer(numbers), ValueRef::Integer(number)) => match i64::try_from(number) {
                 Ok(number) => numbers.push(number),
                 Err(_) => {
                     let mut long: Vec<i128> = numbers.iter().map(|&n| n.into()).collect();
-                    long.push(*number);
+                    long.push(number);
                     self.values = Cell::LongInteger(long);
                 }
             },
-            (Cell::LongInteger(numbers), Value::Integer(number)) => numbers.push(*number),
-            (Cell::Decimal(numbers), Value::Decimal(number)) => numbers.push(*number),
-            (Cell::Boolean(values), Value::Boolean(is_so)) => values.push(*is_so),
-            (Cell::Date(days), Value::Date(day)) => days.push(*day),
-            (Cell::Timestamp(times), Value::Timestamp(time)) => times.push(*time),
+            (Cell::LongInteger(numbers), ValueRef::Integer(number)) => numbers.push(number),
+            (Cell::Decimal(numbers), ValueRef::Decimal(number)) => numbers.push(number),
+            (Cell::Boolean(values), ValueRef::Boolean(is_so)) => values.push(is_so),
+            (Cell::Date(days), ValueRef::Date(day)) => days.push(day),
+            (Cell::Timestamp(times), ValueRef::Timestamp(time)) => times.push(time),
             _ => return false,
         }
-        self.nulls.iter_mut().for_each(|nulls| nulls.push(false));
+        if let Some(nulls) = &mut self.nulls {
+            nulls.push(false);
+        }
         true
+    }
+
+    /// Adds the same value until there are this many.
+    pub(super) fn fill(&mut self, value: &Value, rows: usize) {
+        match (&mut self.values, value) {
+            (Cell::Date(days), Value::Date(day)) => days.resize(rows, *day),
+            (Cell::Timestamp(times), Value::Timestamp(time)) => times.resize(rows, *time),
+            (Cell::Boolean(values), Value::Boolean(is_so)) => values.resize(rows, *is_so),
+            _ => unreachable!("columns of periods and flags alone are filled"),
+        }
     }
 
     fn push_nothing(&mut self) {
@@ -232,13 +245,22 @@ impl Batch {
     pub(super) fn push(&mut self, view: &str, row: &[Value]) -> Result<(), ScanError> {
         debug_assert_eq!(row.len(), self.columns.len(), "a value for each column");
         for ((cells, column), value) in self.data.iter_mut().zip(self.columns.iter()).zip(row) {
-            if !cells.push(value) {
+            if !cells.push_ref(value.into()) {
                 let (view, column, expected) = (view.to_owned(), column.name.clone(), column.kind);
                 return Err(ScanError::Presented { view, column, expected });
             }
         }
         self.rows += 1;
         Ok(())
+    }
+
+    pub(super) fn data_mut(&mut self) -> &mut [Cells] {
+        &mut self.data
+    }
+
+    /// Counts a row whose values were added to all columns, except to those that are filled later.
+    pub(super) fn add_row(&mut self) {
+        self.rows += 1;
     }
 
     /// The columns, in order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::{Batch, Cursor, ScanError};
+use super::{Batch, Cursor, Part, ScanError};
 use crate::schema::Column;
 use crate::serve::Certificate;
 
@@ -27,6 +27,11 @@ pub(crate) trait Rows: Send {
 
     /// After the last row that was given, if the shape has pages.
     fn cursor(&self) -> Option<Cursor>;
+
+    /// The sealed files that are part of the answer and were not read yet, once all of them are known.
+    fn parts(&mut self, _: Wait<'_, '_>) -> Poll<Result<Vec<Part>, ScanError>> {
+        Poll::Ready(Ok(Vec::new()))
+    }
 
     /// After the last batch: whether there are more rows than the limit.
     fn has_more(&self) -> bool;
@@ -126,6 +131,46 @@ impl Batches {
     /// The next batch, for a task. Dropping the future loses nothing.
     pub async fn next_async(&mut self) -> Option<Result<Batch, ScanError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Of a scan [in any order](super::Scan::in_any_order): waits until the engine has said which files have whole sealed
+    /// periods, and takes them out of this answer, to be read on other threads. The remaining batches have all other
+    /// rows. Empty for other scans.
+    ///
+    /// ```
+    /// use dayfold::scan::{ErasedView, Part, Scan, ScanError};
+    ///
+    /// /// The number of rows, by two threads.
+    /// fn count(view: &dyn ErasedView) -> Result<usize, ScanError> {
+    ///     let scan = Scan::rows().columns(["sealed"]).in_any_order();
+    ///     let mut others = view.scan(&scan, None)?;
+    ///     let mut parts = others.parts()?;
+    ///     let half = parts.split_off(parts.len() / 2);
+    ///     let count = |parts: Vec<Part>| -> Result<usize, ScanError> {
+    ///         parts.into_iter().flatten().map(|batch| batch.map(|batch| batch.rows())).sum()
+    ///     };
+    ///     let other_half = std::thread::spawn(move || count(half));
+    ///     let mut rows = count(parts)? + other_half.join().expect("it does not panic")?;
+    ///     for batch in others {
+    ///         rows += batch?.rows();
+    ///     }
+    ///     Ok(rows)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ScanError`] as for batches.
+    pub fn parts(&mut self) -> Result<Vec<Part>, ScanError> {
+        let limit = self.limit;
+        now(self.rows.parts(Wait::Thread(limit)))
+    }
+
+    /// As [`Batches::parts`], for a task.
+    ///
+    /// # Errors
+    /// [`ScanError`] as for batches.
+    pub async fn parts_async(&mut self) -> Result<Vec<Part>, ScanError> {
+        std::future::poll_fn(|context| self.rows.parts(Wait::Task(context))).await
     }
 
     /// The position after the last row that was given, to continue a scan. `None` before the first row, and in shapes

@@ -13,7 +13,7 @@ use crate::aggregate::Aggregate;
 use crate::engine::{AskError, KeptSnapshot, ViewHandle, ViewState};
 use crate::key::Key;
 use crate::schema::{Kind, Measure, ViewSchema};
-use crate::serve::{self, Certificate, Merge, Question};
+use crate::serve::{self, Certificate, Merge, Question, this_process};
 use crate::view::View;
 
 /// How many pieces of an answer each worker sends before the first is taken.
@@ -72,6 +72,13 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         }
         let shape = query.shape;
         let is_ranked = matches!(shape, serve::Shape::Top { .. });
+        let gives_files = scan.in_any_order
+            && matches!(shape, serve::Shape::ByDayAndKey)
+            && matches!(&query.keys, serve::Keys::Range(range) if range.is_all())
+            && query.revision == serve::Revision::Now
+            && query.grain.is_none()
+            && !query.unsealed
+            && of.pages.limit.is_none();
         let question = Question {
             query,
             after: of.pages.after.clone(),
@@ -79,6 +86,7 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
             limit: of.pages.limit.filter(|_| !is_ranked).map(|limit| limit.saturating_add(1)),
             snapshot: id,
             credit: CREDIT,
+            files_to: gives_files.then(this_process),
         };
         let (number, pieces) = self.mailbox.send(question)?;
         let (schema, mailbox) = (Arc::clone(&self.schema), Arc::clone(&self.mailbox));

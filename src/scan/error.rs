@@ -135,6 +135,14 @@ pub enum ScanError {
         /// The kind in the schema.
         expected: Kind,
     },
+    /// A sealed file could not be read.
+    #[error("view '{view}': {why}")]
+    Unreadable {
+        /// The view.
+        view: String,
+        /// What is wrong with the file.
+        why: String,
+    },
     /// The engine has not started.
     #[error("the engine has not started")]
     NotStarted,

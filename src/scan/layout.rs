@@ -14,7 +14,7 @@ const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
 
 /// The content of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shows {
+pub(super) enum Shows {
     Day,
     Key(usize),
     Measure(usize),
@@ -73,6 +73,15 @@ impl Layout {
 
     pub(crate) fn columns(&self) -> &Arc<[Column]> {
         &self.columns
+    }
+
+    pub(super) fn schema(&self) -> &ViewSchema {
+        &self.schema
+    }
+
+    /// What each column shows.
+    pub(super) fn shows(&self) -> &[Shows] {
+        &self.shows
     }
 
     pub(crate) fn view(&self) -> &str {

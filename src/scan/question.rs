@@ -23,6 +23,7 @@ pub struct Scan {
     pub(super) grain: Option<Grain>,
     pub(super) unsealed: bool,
     pub(super) last: Option<Last>,
+    pub(super) in_any_order: bool,
 }
 
 /// The keys of a scan, as values of the key's columns.
@@ -88,6 +89,7 @@ impl Scan {
             grain: None,
             unsealed: false,
             last: None,
+            in_any_order: false,
         }
     }
 
@@ -227,6 +229,15 @@ impl Scan {
     #[must_use]
     pub fn total_row(self) -> Scan {
         Scan { total_row: true, ..self }
+    }
+
+    /// With rows in any order, and without cursors. Whole sealed periods are then read from their files by whoever takes
+    /// the batches, or by several threads at once ([`Batches::parts`](super::Batches::parts)), and not by
+    /// the engine. This is the fastest way to read many rows. It has no effect in other shapes than [`ScanShape::Rows`],
+    /// nor with a choice of keys, a limit, another grain or another revision.
+    #[must_use]
+    pub fn in_any_order(self) -> Scan {
+        Scan { in_any_order: true, ..self }
     }
 
     /// The shape.

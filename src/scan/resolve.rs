@@ -119,12 +119,13 @@ fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
     };
     let (revision, place) = (scan.revision, RowPosition::default());
     let grain = scan.grain.filter(|_| !matches!(order, Some(Order::Key)));
+    let order = order.filter(|_| !scan.in_any_order);
     let mark = order.map(|order| Cursor { view: view.to_owned(), revision, order, grain, place });
     let Some(after) = &scan.after else {
         return Ok(Pages { mark, after: None, limit: scan.limit });
     };
     let why = match &mark {
-        None => "a total and the greatest by a measure have no pages",
+        None => "a total, the greatest by a measure, and rows in any order have no pages",
         Some(mark) if after.view != mark.view => "it is of another view",
         Some(mark) if after.revision != mark.revision => "it is of another revision",
         Some(mark) if after.order != mark.order => "it is of another shape",

@@ -1,12 +1,14 @@
 //! Batches of an answer while its pieces come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
 
 use super::batches::{Rows, Wait};
+use super::direct::Direct;
 use super::layout::place_of;
 use super::resolve::RowsOf;
-use super::{BATCH_ROWS, Batch, Cursor, ScanError};
+use super::{BATCH_ROWS, Batch, Cursor, Part, ScanError};
 use crate::aggregate::Aggregate;
 use crate::engine::{Closed, KeptSnapshot, Mailbox, Pieces, Said, Taker};
 use crate::key::Key;
@@ -45,6 +47,9 @@ pub(super) struct StreamedRows<K: Key, A: Aggregate> {
     begun: Option<Batch>,
     last: Option<RowPosition>,
     has_more: bool,
+    /// Files that nobody else reads, and how to read them.
+    parts: VecDeque<Part>,
+    direct: Option<Arc<Direct>>,
     /// It is kept as long as it is read.
     _snapshot: Option<Arc<KeptSnapshot>>,
 }
@@ -58,7 +63,8 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
     ) -> Self {
         let left = of.pages.limit.unwrap_or(u64::MAX);
         let (begun, last, has_more) = (None, None, false);
-        StreamedRows { asked, merge, of, left, begun, last, has_more, _snapshot }
+        let (parts, direct) = (VecDeque::new(), Direct::of::<K, A>(&of).map(Arc::new));
+        StreamedRows { asked, merge, of, left, begun, last, has_more, parts, direct, _snapshot }
     }
 
     /// The reason why the answer ends early.
@@ -98,12 +104,28 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes in the files, once every worker has said which.
+    fn take_files(&mut self) {
+        let Some(certificate) = self.merge.certificate() else { return };
+        for file in self.merge.take_files() {
+            let of = (self.of.clone(), self.direct.clone());
+            self.parts.push_back(Part::new(file, of, certificate));
+        }
+    }
+
     /// Fills a batch; `None` if there are no more rows.
     fn fill(&mut self, wait: &mut Wait<'_, '_>) -> Poll<Result<Option<Batch>, ScanError>> {
         if self.has_more {
             return Poll::Ready(Ok(None));
         }
         loop {
+            self.take_files();
+            while let Some(part) = self.parts.front_mut() {
+                match part.next() {
+                    Some(batch) => return Poll::Ready(batch.map(Some)),
+                    None => drop(self.parts.pop_front()),
+                }
+            }
             match self.merge.next() {
                 Next::Cut(cut) => return Poll::Ready(Err(self.error(cut))),
                 Next::End => return Poll::Ready(Ok(self.begun.take())),
@@ -165,6 +187,12 @@ impl<K: Key, A: Aggregate> Rows for StreamedRows<K, A> {
                 return Poll::Ready(Err(error));
             }
         }
+    }
+
+    fn parts(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Vec<Part>, ScanError>> {
+        std::task::ready!(self.certificate(wait))?;
+        self.take_files();
+        Poll::Ready(Ok(std::mem::take(&mut self.parts).into()))
     }
 
     fn cursor(&self) -> Option<Cursor> {

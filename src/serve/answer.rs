@@ -255,7 +255,7 @@ impl<A: Aggregate> Parts<A> {
     }
 
     /// Whether all parts together are zero. Combines them only if there are several.
-    pub(super) fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         let mut parts = [&self.batch, &self.speed, &self.amendments].into_iter().flatten();
         match (parts.next(), parts.next()) {
             (Some(part), None) => part.is_zero(),

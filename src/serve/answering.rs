@@ -11,10 +11,10 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::frontier::MutableAntichain;
 
-use super::call::{Asked, Call, Piece, Question};
+use super::call::{Asked, Call, Piece, Question, this_process};
 use super::cut::Cut;
 use super::job::{Control, Id, Job, Out, Outbox};
-use super::lookup::Lookup;
+use super::lookup::{Lookup, whole_files};
 use super::reading::{Begin, Reader, Readings, Wanted};
 use super::{Item, Keys, Parts, QueryError, RankFn, Shape};
 use crate::aggregate::Aggregate;
@@ -288,6 +288,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             kept_from: Some(kept_from).filter(|day| *day > Day::MIN),
             counts: state.counts(moment),
             items: Vec::new(),
+            files: Vec::new(),
             is_last: true,
             cut: None,
         };
@@ -337,13 +338,22 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         blank.is_last = false;
         let is_little = captured.rows(query.days).is_some_and(|rows| rows <= ROWS_AT_ONCE);
         if is_little {
-            let mut lookup = Lookup::new(question, &captured, &self.ranks)?;
+            let all = Question { files_to: None, ..question.clone() };
+            let mut lookup = Lookup::new(&all, &captured, &self.ranks)?;
             let mut all = Vec::new();
             while let Some(items) = lookup.step(&|| true)? {
                 all.extend(items);
             }
             give(capability, Piece { items: all, is_last: true, ..blank });
             return Ok(());
+        }
+        if question.files_to == Some(this_process()) {
+            let (files, rest) = whole_files(question, &captured);
+            let is_last = rest == 0;
+            give(capability, Piece { files, is_last, ..blank.clone() });
+            if is_last {
+                return Ok(());
+            }
         }
         let reader = joined.unwrap_or_else(|| {
             let (question, ranks) = (question.clone(), Arc::clone(&self.ranks));

@@ -1,10 +1,14 @@
 //! Messages between the worker that asks and the workers that look up.
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::cut::Cut;
 use super::{Item, Keys, Query};
 use crate::aggregate::Aggregate;
+use crate::archive::Sealed;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::speed::Counts;
@@ -33,6 +37,8 @@ pub(crate) struct Question<K: Key> {
     pub(crate) snapshot: Option<u64>,
     /// How many pieces each worker may send before it is asked for more.
     pub(crate) credit: u64,
+    /// Workers of this process may give sealed periods as files instead of items, in any order.
+    pub(crate) files_to: Option<u64>,
 }
 
 impl<K: Key> Question<K> {
@@ -56,19 +62,27 @@ impl<K: Key> Question<K> {
 
     /// Whether this asks the same as another question; ids and credits do not count.
     pub(super) fn asks_the_same(&self, other: &Question<K>) -> bool {
-        let Question { query, after, limit, snapshot, credit: _ } = self;
+        let Question { query, after, limit, snapshot, credit: _, files_to } = self;
         let Query { id: _, keys, days, shape, revision, grain, unsealed, last } = query;
         let theirs = &other.query;
         (keys, days, shape) == (&theirs.keys, &theirs.days, &theirs.shape)
             && (revision, grain, last) == (&theirs.revision, &theirs.grain, &theirs.last)
             && *unsealed == theirs.unsealed
             && (after, limit, snapshot) == (&other.after, &other.limit, &other.snapshot)
+            && *files_to == other.files_to
     }
 
     /// All of an answer, as soon as it is there.
     pub(crate) fn whole(query: Query<K>) -> Question<K> {
-        Question { query, after: None, limit: None, snapshot: None, credit: u64::MAX }
+        let (after, limit, snapshot, files_to) = (None, None, None, None);
+        Question { query, after, limit, snapshot, credit: u64::MAX, files_to }
     }
+}
+
+/// A number that no other process has, as far as chance goes.
+pub(crate) fn this_process() -> u64 {
+    static NUMBER: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    *NUMBER
 }
 
 /// Messages from an asking worker to those that look up.
@@ -115,6 +129,9 @@ pub(crate) struct Piece<K: Key, A: Aggregate> {
     pub(crate) kept_from: Option<Day>,
     pub(crate) counts: Counts,
     pub(crate) items: Vec<Item<K, A>>,
+    /// Sealed files that have all rows of their periods and partitions. They do not leave the process.
+    #[serde(skip)]
+    pub(crate) files: Vec<Sealed<K, A>>,
     /// Whether this is the last piece of this worker.
     pub(crate) is_last: bool,
     pub(crate) cut: Option<Cut>,

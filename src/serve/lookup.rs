@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::window::{Chosen, Window};
-use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape};
+use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape, this_process};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Sealed, with_rollups};
 use crate::batch::Bookmark;
@@ -109,9 +109,11 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
                 query.takes_rollups(grain)
             }),
         };
+        let gives_files = question.files_to == Some(this_process());
         let is_wanted = |sealed: &Sealed<K, A>| {
             query.days.contains(sealed.day())
                 && partition.is_none_or(|partition| sealed.coverage().contains(partition))
+                && !(gives_files && is_whole(sealed, captured))
         };
         let sealed: Vec<_> = sealed.into_iter().filter(is_wanted).collect();
         let tables = captured.tables.iter().filter(|((day, _), _)| query.days.contains(*day));
@@ -322,6 +324,23 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         ends.dedup();
         Ok(ends.into())
     }
+}
+
+/// Whether a file has all rows of its period and partitions.
+fn is_whole<K: Key, A: Aggregate>(sealed: &Sealed<K, A>, captured: &Captured<K, A>) -> bool {
+    captured.tables.iter().all(|((day, _), _)| *day != sealed.day())
+}
+
+/// The files of a question that have all rows of their periods and partitions, and how many other sources there are.
+pub(super) fn whole_files<K: Key, A: Aggregate>(
+    question: &Question<K>,
+    captured: &Captured<K, A>,
+) -> (Vec<Sealed<K, A>>, usize) {
+    let days = question.query.days;
+    let sealed = captured.sealed.iter().filter(|sealed| days.contains(sealed.day()));
+    let (whole, others): (Vec<_>, Vec<_>) = sealed.partition(|sealed| is_whole(sealed, captured));
+    let tables = captured.tables.iter().filter(|((day, _), _)| days.contains(*day));
+    (whole.into_iter().cloned().collect(), others.len() + tables.count())
 }
 
 /// An open file; it stays open unless too many are open.

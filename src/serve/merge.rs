@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Answer, Certificate, Cut, Item, Piece, RankFn, Shape};
 use crate::aggregate::Aggregate;
+use crate::archive::Sealed;
 use crate::key::Key;
 
 /// Pieces of a worker that were not taken yet.
@@ -44,6 +45,8 @@ pub(crate) struct Merge<K: Key, A: Aggregate> {
     ranked: Option<VecDeque<Item<K, A>>>,
     /// The workers whose pieces are used up.
     used_up: Vec<u64>,
+    /// Files that were not taken yet.
+    files: Vec<Sealed<K, A>>,
 }
 
 /// The next item.
@@ -67,12 +70,13 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
             cut: None,
             ranked: None,
             used_up: Vec::new(),
+            files: Vec::new(),
         }
     }
 
     /// Takes in a piece. The pieces of one worker come in order.
     pub(crate) fn add(&mut self, piece: Piece<K, A>) {
-        let Piece { by, of, as_of, sealed_through, counts, items, is_last, cut, .. } = piece;
+        let Piece { by, of, as_of, sealed_through, counts, items, files, is_last, cut, .. } = piece;
         let (kept_from, late, refused) = (piece.kept_from, counts.late, counts.refused);
         let first = Certificate { as_of, sealed_through, kept_from, late, refused };
         let certificate = self.certificate.get_or_insert(first);
@@ -98,6 +102,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
             source.pieces.push_back(items.len());
         }
         source.items.extend(items);
+        self.files.extend(files);
         source.is_over |= is_last;
     }
 
@@ -118,6 +123,11 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
     /// The workers that may send one more piece, because one of theirs is used up.
     pub(crate) fn used_up(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.used_up)
+    }
+
+    /// The files that have come since they were last taken.
+    pub(crate) fn take_files(&mut self) -> Vec<Sealed<K, A>> {
+        std::mem::take(&mut self.files)
     }
 
     /// How many items have come.

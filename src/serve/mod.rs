@@ -17,7 +17,7 @@ mod reading;
 mod window;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
-pub(crate) use call::{Call, Piece, Question, RowPosition};
+pub(crate) use call::{Call, Piece, Question, RowPosition, this_process};
 pub(crate) use cut::Cut;
 pub(crate) use merge::{Merge, Next};
 pub(crate) use operator::{serve, serve_calls, to_asker};

@@ -15,6 +15,7 @@ pub mod expr;
 mod next;
 mod options;
 pub mod plan;
+mod replace;
 pub mod run;
 
 pub use error::ProgramError;

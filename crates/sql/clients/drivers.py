@@ -74,6 +74,30 @@ def psycopg_3(expected):
             cursor.execute("SELECT day, carrier, flights FROM by_carrier WHERE day >= %s", (datetime.date(2013, 1, 1),))
             assert [column.name for column in cursor.description] == ["day", "carrier", "flights"]
             assert sum(row[2] for row in cursor) == ALL
+        # One that goes backward.
+        with connection.transaction(), connection.cursor(name="back and forth", scrollable=True) as cursor:
+            cursor.execute("SELECT carrier, flights FROM by_carrier WHERE day = %s ORDER BY carrier", (DAY,))
+            first = cursor.fetchmany(3)
+            cursor.scroll(-2)
+            assert cursor.fetchone() == first[1]
+            cursor.scroll(0, mode="absolute")
+            assert cursor.fetchmany(3) == first
+        with connection.transaction():
+            connection.execute("DECLARE c SCROLL CURSOR FOR SELECT i FROM (VALUES (1), (2), (3), (4), (5)) AS v(i) ORDER BY i")
+            for fetch, rows in [
+                ("FETCH 2 FROM c", [1, 2]), ("FETCH PRIOR FROM c", [1]), ("FETCH PRIOR FROM c", []), ("FETCH LAST FROM c", [5]),
+                ("FETCH NEXT FROM c", []), ("FETCH BACKWARD 2 FROM c", [5, 4]), ("FETCH ABSOLUTE 2 FROM c", [2]),
+                ("FETCH RELATIVE 0 FROM c", [2]), ("FETCH BACKWARD ALL FROM c", [1]), ("FETCH ALL c", [1, 2, 3, 4, 5]),
+                ("FETCH FIRST FROM c", [1]),
+            ]:  # fmt: skip
+                found = [row[0] for row in connection.execute(fetch)]
+                assert found == rows, (fetch, found)
+            assert connection.execute("MOVE ABSOLUTE -2 FROM c").statusmessage == "MOVE 1"
+            assert connection.execute("FETCH RELATIVE 1 FROM c").fetchall() == [(5,)]
+        with connection.transaction():
+            connection.execute("DECLARE c CURSOR FOR SELECT 1")
+            refused("55000", lambda: connection.execute("FETCH PRIOR FROM c"))
+            raise psycopg.Rollback
         # COPY, as text, as CSV and as binary.
         for options, read in [("", read_text), ("WITH (FORMAT csv, HEADER)", read_csv)]:
             with connection.cursor().copy(f"COPY (SELECT day, flights FROM by_carrier) TO STDOUT {options}") as copy:

@@ -96,7 +96,7 @@ def run():
     assert columns["day"] == "DATE" and columns["flights"] == "BIGINT", columns
     assert columns["carrier"] in ("TEXT", "VARCHAR") and columns["sealed"] == "BOOLEAN", columns
     assert not any(name.endswith("_sketch") for name in columns), columns
-    assert database.get_foreign_keys(table) == []
+    assert database.get_foreign_keys(table) == [] and database.get_indexes(table) == []
     assert not database.get_pk_constraint(table)["constrained_columns"]
     assert database.get_table_comment(table) is None
     star = database.select_star(table, limit=3, show_cols=True)

@@ -14,8 +14,8 @@ use datafusion::datasource::{TableProvider, TableType, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, lit};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, GroupByExpr, Query, SelectItem, SetExpr, Statement, TableAlias,
-    TableFactor, Value as Literal, VisitMut, VisitorMut, visit_relations,
+    BinaryOperator, Expr, FunctionArguments, GroupByExpr, Query, SelectItem, SetExpr, Statement,
+    TableAlias, TableFactor, Value as Literal, VisitMut, VisitorMut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -240,6 +240,19 @@ fn known(expr: &Expr) -> Option<Expr> {
         {
             parsed("nullif('comment', 'comment')")
         }
+        // SQLAlchemy 1.4, which Superset uses, writes `ix.indisprimary = 'f'`.
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } if is_flag(left) => {
+            let value = match &**right {
+                Expr::Value(value) => value.value.clone().into_string()?,
+                _ => return None,
+            };
+            let is = match &value[..] {
+                "t" | "true" => "IS TRUE",
+                "f" | "false" => "IS FALSE",
+                _ => return None,
+            };
+            parsed(&format!("{left} {is}"))
+        }
         Expr::Subquery(query) if !has_rows(query) => parsed("CAST(NULL AS TEXT)"),
         Expr::Subquery(query) => of_one_row(query),
         // Clients look for comments by the number of a table, whose name is a parameter: use a number that no table
@@ -274,6 +287,21 @@ fn known(expr: &Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// Whether an expression is a column of the catalogue that is true or false.
+fn is_flag(expr: &Expr) -> bool {
+    let last = match expr {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(names) => names.last(),
+        _ => None,
+    };
+    let begins = |name: &str| {
+        ["indis", "attis", "attnot", "atthas", "relhas", "relis"]
+            .iter()
+            .any(|b| name.starts_with(b))
+    };
+    last.is_some_and(|name| begins(&name.value.to_ascii_lowercase()))
 }
 
 /// Whether the query reads a table that may have rows.

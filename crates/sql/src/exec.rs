@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::DataFusionError;
+use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -15,10 +15,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
-use dayfold::scan::{Batch, Batches, ErasedView, Scan, ScanError, Snapshot};
+use dayfold::scan::{Batches, ErasedView, Scan, Snapshot};
 use dayfold::schema::Grain;
 use dayfold::serve::Revision;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+use crate::batches::{external, to_arrow};
+use crate::divided::Execution;
 
 /// Reads a view by one scan after the other, at the moment of the [`Snapshot`] that is an extension of the task, if
 /// there is one. Past revisions do not change, and are not part of it.
@@ -29,25 +32,29 @@ pub(crate) struct ViewExec {
     grain: Option<Grain>,
     limit: Option<usize>,
     schema: SchemaRef,
+    /// Whether several partitions divide a scan in any order among them.
+    is_divided: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl ViewExec {
-    /// Scans whose columns are those of the schema. If the schema has no columns, one column is read and dropped.
+    /// Scans whose columns are those of the schema; `partitions` is how many threads divide a scan in any order. If the schema has no columns, one column is read and dropped.
     pub(crate) fn new(
         view: Arc<dyn ErasedView>,
         scans: Vec<Scan>,
         (revision, grain): (Revision, Option<Grain>),
         schema: SchemaRef,
         limit: Option<usize>,
+        partitions: Option<usize>,
     ) -> ViewExec {
+        let is_divided = partitions.is_some();
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(partitions.unwrap_or(1)),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        ViewExec { view, scans, revision, grain, limit, schema, properties }
+        ViewExec { view, scans, revision, grain, limit, schema, is_divided, properties }
     }
 
     /// The number of its scans.
@@ -110,15 +117,26 @@ impl ExecutionPlan for ViewExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn execute(&self, _: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let view = Arc::clone(&self.view);
         let snapshot: Option<Arc<Snapshot>> = task.session_config().get_extension();
         let snapshot = snapshot.filter(|_| self.revision == Revision::Now);
+        let schema = Arc::clone(&self.schema);
+        if let (true, Some(scan)) = (self.is_divided, self.scans.first()) {
+            let execution: Option<Arc<Execution>> = task.session_config().get_extension();
+            let execution = execution.ok_or_else(|| internal_datafusion_err!("no execution"))?;
+            // The plan is not moved while it runs.
+            let step = (std::ptr::from_ref(self).addr(), partition);
+            return execution.rows(step, (view, scan.clone()), snapshot, &schema);
+        }
         // A scan begins when the one before it has been read.
         let scans = stream::iter(self.scans.clone());
         let batches =
             scans.map(move |scan| view.scan(&scan, snapshot.as_deref()).map_err(external));
-        let schema = Arc::clone(&self.schema);
         let rows = batches.map_ok(move |batches| rows(batches, Arc::clone(&schema))).try_flatten();
         let rows = up_to(rows.boxed(), self.limit);
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
@@ -127,15 +145,6 @@ impl ExecutionPlan for ViewExec {
 
 fn rows(batches: Batches, schema: SchemaRef) -> impl Stream<Item = Result<RecordBatch>> {
     StreamExt::map(batches, move |batch| to_arrow(&batch.map_err(external)?, &schema))
-}
-
-fn to_arrow(batch: &Batch, schema: &SchemaRef) -> Result<RecordBatch> {
-    if schema.fields().is_empty() {
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
-        return Ok(RecordBatch::try_new_with_options(Arc::clone(schema), Vec::new(), &options)?);
-    }
-    dayfold_arrow::record_batch(batch, schema)
-        .map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 /// Limits the rows of all scans together.
@@ -155,9 +164,4 @@ fn up_to(
         };
         std::future::ready(batch)
     })
-}
-
-/// The error of a view, in the form of the plan's errors.
-pub(crate) fn external(error: ScanError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }

@@ -49,6 +49,55 @@ impl OptimizerRule for ReadCombined {
     }
 }
 
+/// Reads tables in any order where the statement sorts, groups or joins their rows anyway. Other statements get rows by
+/// period and key.
+#[derive(Debug)]
+pub(crate) struct ReadInAnyOrder;
+
+impl OptimizerRule for ReadInAnyOrder {
+    fn name(&self) -> &str {
+        "read_in_any_order"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>, DataFusionError> {
+        let orders = matches!(
+            plan,
+            LogicalPlan::Aggregate(_)
+                | LogicalPlan::Sort(_)
+                | LogicalPlan::Join(_)
+                | LogicalPlan::Window(_)
+        );
+        if !orders {
+            return Ok(Transformed::no(plan));
+        }
+        plan.transform_down(|plan| {
+            let Some(table) = of_plan(&plan).and_then(ViewTable::in_any_order) else {
+                return Ok(Transformed::no(plan));
+            };
+            Ok(Transformed::yes(with_table(plan, table)))
+        })
+    }
+}
+
+/// The scan of another table.
+fn with_table(plan: LogicalPlan, table: ViewTable) -> LogicalPlan {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let source = Arc::new(DefaultTableSource::new(Arc::new(table)));
+            LogicalPlan::TableScan(TableScan { source, ..scan })
+        }
+        other => other,
+    }
+}
+
 /// An aggregation of a table that is read row by row, in a form with fewer rows.
 fn combined(aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let unchanged = || Ok(Transformed::no(plan.clone()));
@@ -122,9 +171,7 @@ fn with_form(
         let Some(table) = of_plan(&plan).map(|table| table.in_form(form.clone(), grain)) else {
             return Ok(Transformed::no(plan));
         };
-        let LogicalPlan::TableScan(scan) = plan else { return Ok(Transformed::no(plan)) };
-        let source = Arc::new(DefaultTableSource::new(Arc::new(table)));
-        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+        Ok(Transformed::yes(with_table(plan, table)))
     })
 }
 

@@ -37,8 +37,11 @@
 //! # }
 //! ```
 
+mod batches;
 mod bounds;
+mod cache;
 mod catalogue;
+mod divided;
 mod engine;
 mod error;
 mod exec;

@@ -15,14 +15,15 @@ use dayfold::serve::Revision;
 use dayfold::store::{self, Disk};
 use tokio::sync::Semaphore;
 
+use crate::cache::Cache;
 use crate::folder::SealedTable;
-use crate::form::ReadCombined;
+use crate::form::{ReadCombined, ReadInAnyOrder};
 use crate::functions::{self, CheckIntegers, MergeSketches};
 use crate::shared::{Limits, Shared, runtime};
 use crate::statement::{Batches, Rows, Statement};
 use crate::table::ViewTable;
 use crate::tables::{Readable, Tables, in_memory};
-use crate::threads::Threads;
+use crate::threads::{Readers, Threads};
 use crate::{SqlError, catalogue, statement};
 
 /// The database and the schema of the tables.
@@ -95,12 +96,15 @@ impl Sql {
             // Errors have positions.
             .set_bool("datafusion.sql_parser.collect_spans", true)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            // Views do not use them, and plans with them cannot be run again.
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false)
             .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
         let state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
             .with_runtime_env(Arc::new(runtime(limits.memory)?))
             .with_optimizer_rule(Arc::new(ReadCombined))
+            .with_optimizer_rule(Arc::new(ReadInAnyOrder))
             .with_analyzer_rule(Arc::new(MergeSketches))
             .with_analyzer_rule(Arc::new(CheckIntegers))
             .build();
@@ -118,7 +122,10 @@ impl Sql {
         functions::register(&context, views.as_ref());
         let running = Arc::new(Semaphore::new(limits.statements));
         let parser = PostgresCompatibilityParser::new();
-        Ok(Sql { inner: Arc::new(Shared { context, parser, tables, views, limits, running }) })
+        let readers = Arc::new(Readers::new(context.state().config().target_partitions()));
+        let cache = Cache::default();
+        let shared = Shared { context, parser, tables, views, limits, running, cache, readers };
+        Ok(Sql { inner: Arc::new(shared) })
     }
 
     /// Adds a table: a CSV file with a header, so that statements can join views with it.
@@ -201,9 +208,14 @@ impl Sql {
     /// # Errors
     /// [`SqlError`]: it is wrong, or would change something.
     pub async fn prepare(&self, statement: &str) -> Result<Statement, SqlError> {
-        let [statement] = <[_; 1]>::try_from(self.inner.parse(statement)?)
+        if let Some(kept) = statement::kept(&self.inner, statement) {
+            return Ok(kept);
+        }
+        let [parsed] = <[_; 1]>::try_from(self.inner.parse(statement)?)
             .map_err(|statements| SqlError::NotOne { found: statements.len() })?;
-        statement::plan(Arc::clone(&self.inner), statement).await
+        let planned = statement::plan(Arc::clone(&self.inner), parsed).await?;
+        planned.keep(statement);
+        Ok(planned)
     }
 
     /// Runs a statement without parameters.

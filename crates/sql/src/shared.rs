@@ -13,8 +13,10 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
 use tokio::sync::Semaphore;
 
+use crate::cache::Cache;
 use crate::reading::Read;
 use crate::tables::Tables;
+use crate::threads::Readers;
 use crate::{SqlError, catalogue};
 
 /// The limits of a statement, and how many may run at once.
@@ -74,6 +76,10 @@ pub(crate) struct Shared {
     pub(crate) views: Option<Views>,
     pub(crate) limits: Limits,
     pub(crate) running: Arc<Semaphore>,
+    /// Statements that were planned before.
+    pub(crate) cache: Cache,
+    /// The threads that read sealed files.
+    pub(crate) readers: Arc<Readers>,
 }
 
 impl Shared {

@@ -10,8 +10,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement as Parsed;
@@ -21,6 +22,8 @@ use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::cache::Planned;
+use crate::divided::Execution;
 use crate::exec::ViewExec;
 use crate::shared::{Shared, runtime};
 use crate::threads::Threads;
@@ -33,7 +36,7 @@ const SPARE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Statement {
     inner: Arc<Shared>,
-    plan: LogicalPlan,
+    planned: Planned,
 }
 
 /// Plans a statement that reads.
@@ -52,13 +55,46 @@ pub(crate) async fn plan(
         let what = what.split_whitespace().next().unwrap_or("nothing").to_uppercase();
         return Err(SqlError::ReadOnly { what });
     }
-    Ok(Statement { inner, plan })
+    Ok(Statement { inner, planned: Planned::new(plan) })
+}
+
+/// A statement that was planned before, if its plan was kept.
+pub(crate) fn kept(inner: &Arc<Shared>, text: &str) -> Option<Statement> {
+    let planned = inner.cache.get(text)?;
+    Some(Statement { inner: Arc::clone(inner), planned })
 }
 
 impl Statement {
     /// The columns of its rows.
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(self.plan.schema().inner())
+        Arc::clone(self.planned.logical.schema().inner())
+    }
+
+    /// Keeps its plan for the same text, if it is the same at any time.
+    pub(crate) fn keep(&self, text: &str) {
+        self.inner.cache.keep(text, &self.planned);
+    }
+
+    /// The physical plan with these values.
+    async fn physical(
+        &self,
+        state: &SessionState,
+        values: Option<ParamValues>,
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let Planned { logical, physical: kept } = &self.planned;
+        let logical = logical.clone();
+        let logical = match values {
+            Some(values) => logical.with_param_values(values).map_err(SqlError::plan)?,
+            None => match kept.as_ref().and_then(|kept| kept.get()) {
+                // Its steps have states, such as what was read of the other side of a join.
+                Some(plan) => return reset_plan_states(Arc::clone(plan)).map_err(SqlError::plan),
+                None => logical,
+            },
+        };
+        let physical = state.create_physical_plan(&logical).await.map_err(SqlError::plan)?;
+        let Some(kept) = kept else { return Ok(physical) };
+        let kept = kept.get_or_init(|| physical);
+        reset_plan_states(Arc::clone(kept)).map_err(SqlError::plan)
     }
 
     /// The types of its parameters `$1`, `$2` and so on, as far as the statement determines them.
@@ -66,9 +102,9 @@ impl Statement {
     /// # Errors
     /// [`SqlError::Plan`]: a parameter has two types.
     pub fn parameters(&self) -> Result<Vec<Option<DataType>>, SqlError> {
-        let mut types = self.plan.get_parameter_types().map_err(SqlError::plan)?;
+        let mut types = self.planned.logical.get_parameter_types().map_err(SqlError::plan)?;
         // The planner does not infer that these are numbers.
-        for name in limits(&self.plan) {
+        for name in limits(&self.planned.logical) {
             types.insert(name, Some(DataType::Int64));
         }
         // PostgreSQL's protocol has no more parameters than these.
@@ -133,24 +169,20 @@ impl Statement {
         values: Option<ParamValues>,
     ) -> Result<SendableRecordBatchStream, SqlError> {
         let Shared { context, views, limits, .. } = &*self.inner;
-        let plan = match values {
-            Some(values) => self.plan.clone().with_param_values(values).map_err(SqlError::plan)?,
-            None => self.plan.clone(),
-        };
         let state = context.state();
-        let plan = state.create_physical_plan(&plan).await.map_err(SqlError::plan)?;
+        let plan = self.physical(&state, values).await?;
         let task = TaskContext::from(&state).with_runtime(Arc::new(runtime(limits.memory)?));
+        let config =
+            state.config().clone().with_extension(Arc::new(Execution::new(&self.inner.readers)));
         // A single scan has one moment anyway.
-        let task = match (views, scans(&plan)) {
-            (None, _) | (_, 0 | 1) => task,
+        let config = match (views, scans(&plan)) {
+            (None, _) | (_, 0 | 1) => config,
             (Some(views), _) => {
                 let snapshot = views.snapshot_async(limits.time + SPARE).await;
-                let snapshot = snapshot.map_err(SqlError::View)?;
-                let config = state.config().clone().with_extension(Arc::new(snapshot));
-                task.with_session_config(config)
+                config.with_extension(Arc::new(snapshot.map_err(SqlError::View)?))
             }
         };
-        execute_stream(plan, Arc::new(task)).map_err(SqlError::run)
+        execute_stream(plan, Arc::new(task.with_session_config(config))).map_err(SqlError::run)
     }
 }
 

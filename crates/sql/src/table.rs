@@ -54,12 +54,14 @@ pub(crate) struct ViewTable {
     form: Form,
     /// Longer periods than those of the view, if set.
     grain: Option<Grain>,
+    /// Whether the statement does not depend on the order of rows.
+    in_any_order: bool,
 }
 
 impl ViewTable {
     pub(crate) fn new(view: Arc<dyn ErasedView>, revision: Revision) -> ViewTable {
         let schema = schema_of(&view, false);
-        ViewTable { view, schema, revision, form: Form::Rows, grain: None }
+        ViewTable { view, schema, revision, form: Form::Rows, grain: None, in_any_order: false }
     }
 
     /// The same as of a revision, with the columns of its sketches or without.
@@ -82,6 +84,11 @@ impl ViewTable {
 
     pub(crate) fn in_form(&self, form: Form, grain: Option<Grain>) -> ViewTable {
         ViewTable { form, grain, ..self.clone() }
+    }
+
+    /// The same, read in any order; `None` if it is already.
+    pub(crate) fn in_any_order(&self) -> Option<ViewTable> {
+        (!self.in_any_order).then(|| ViewTable { in_any_order: true, ..self.clone() })
     }
 
     /// Whether rows of longer periods can replace those of the view: both are named by dates, and no past revision is
@@ -166,7 +173,7 @@ impl TableProvider for ViewTable {
         let Some(predicate) = conjunction(left) else {
             // Rows that a filter above removes do not count.
             let limit = limit.filter(|_| pushed.iter().all(|pushed| *pushed == Pushed::Exact));
-            return self.read(projection, bounds, limit);
+            return self.read(state, projection, bounds, limit);
         };
         let mut columns = projection.clone();
         for column in predicate.column_refs() {
@@ -175,7 +182,7 @@ impl TableProvider for ViewTable {
                 columns.push(at);
             }
         }
-        let read = self.read(&columns, bounds, None)?;
+        let read = self.read(state, &columns, bounds, None)?;
         let schema = DFSchema::try_from(read.schema())?;
         let predicate = state.create_physical_expr(predicate, &schema)?;
         let filtered = Arc::new(FilterExec::try_new(predicate, read)?);
@@ -191,6 +198,7 @@ impl ViewTable {
     /// Reads these columns within these bounds.
     fn read(
         &self,
+        state: &dyn Session,
         columns: &[usize],
         bounds: Bounds,
         limit: Option<usize>,
@@ -201,10 +209,20 @@ impl ViewTable {
             [] => vec![self.cheapest()?],
             columns => columns.to_vec(),
         };
-        let scans = self.scans(&columns, bounds, limit);
+        let mut scans = self.scans(&columns, bounds, limit);
+        let is_divided = self.in_any_order
+            && self.form == Form::Rows
+            && self.revision == Revision::Now
+            && self.grain.is_none()
+            && limit.is_none()
+            && scans.len() == 1;
+        let partitions = is_divided.then(|| state.config().target_partitions());
+        if is_divided {
+            scans = scans.into_iter().map(Scan::in_any_order).collect();
+        }
         let view = Arc::clone(&self.view);
         let read = (self.revision, self.grain);
-        Ok(Arc::new(ViewExec::new(view, scans, read, schema, limit)))
+        Ok(Arc::new(ViewExec::new(view, scans, read, schema, limit, partitions)))
     }
 
     /// A column that exists in this form.

@@ -1,12 +1,19 @@
-//! Threads for statements, for programs without a runtime.
+//! Threads for statements, for programs without a runtime, and those that read sealed files.
 
 use std::io;
+use std::sync::OnceLock;
 
+use datafusion::common::{DataFusionError, exec_err};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 /// The number of threads that plan and run statements.
 const THREADS: usize = 2;
+
+/// How much lower the priority of threads is that read many rows. Beside a busy worker, such a thread gets a thirtieth of
+/// a processor.
+#[cfg(target_os = "linux")]
+const GIVE_WAY: i32 = 15;
 
 /// A runtime that shuts down when it is dropped, even where blocking is not allowed.
 pub(crate) struct Threads(Option<Runtime>);
@@ -34,6 +41,51 @@ impl Threads {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.runtime().spawn(work)
+    }
+}
+
+/// Threads that read many rows, with a low priority. They read no faster than the processors have time, and statements
+/// wait for them. So statements over many rows do not slow down the engine, while short ones have its priority. They are
+/// started for the first scan that needs them.
+pub(crate) struct Readers {
+    threads: usize,
+    started: OnceLock<io::Result<Threads>>,
+}
+
+impl Readers {
+    pub(crate) fn new(threads: usize) -> Readers {
+        Readers { threads, started: OnceLock::new() }
+    }
+
+    pub(crate) fn spawn(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<JoinHandle<()>, DataFusionError> {
+        let start = || {
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(self.threads)
+                .thread_name("dayfold-scan")
+                .on_thread_start(give_way)
+                .build()?;
+            Ok(Threads(Some(runtime)))
+        };
+        match self.started.get_or_init(start) {
+            Ok(threads) => Ok(threads.spawn(work)),
+            Err(error) => exec_err!("no threads to read with: {error}"),
+        }
+    }
+}
+
+/// Lowers the priority of this thread.
+fn give_way() {
+    // On other systems this would set the priority of the whole process.
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let own = getpriority_process(None).unwrap_or(0);
+        if let Err(error) = setpriority_process(None, (own + GIVE_WAY).min(19)) {
+            tracing::debug!(%error, "a thread keeps the priority of workers");
+        }
     }
 }
 

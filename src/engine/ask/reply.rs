@@ -166,6 +166,7 @@ mod tests {
             kept_from: None,
             counts: Counts::default(),
             items: vec![Item { day: None, key: None, revision: None, parts }],
+            files: Vec::new(),
             is_last: true,
             cut: None,
         }

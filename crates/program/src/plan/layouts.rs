@@ -5,11 +5,12 @@
 //! the columns that it needs by their names.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dayfold::time::EventTime;
 use serde::{Deserialize, Serialize};
+
+use crate::replace::replace_durably;
 
 const FILE: &str = "layouts.json";
 
@@ -78,14 +79,7 @@ impl Layouts {
         if self.written == self.layouts.len() {
             return Ok(());
         }
-        std::fs::create_dir_all(folder)?;
-        let (path, temporary): (PathBuf, PathBuf) =
-            (folder.join(FILE), folder.join("layouts.json.new"));
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec_pretty(&self.layouts)?)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)?;
-        std::fs::File::open(folder)?.sync_all()
+        replace_durably(&folder.join(FILE), &serde_json::to_vec_pretty(&self.layouts)?)
     }
 }
 

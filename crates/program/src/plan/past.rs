@@ -6,7 +6,6 @@
 //! computed from.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use dayfold::dynamic::{Event, RowValue};
@@ -15,6 +14,7 @@ use dayfold::time::EventTime;
 use serde::{Deserialize, Serialize};
 
 use super::layouts::{Layout, Layouts};
+use crate::replace::replace_durably;
 
 const FILE: &str = "start-from.json";
 const FORMAT: u32 = 1;
@@ -75,13 +75,7 @@ impl Past {
 
     /// Writes it, whole or not at all.
     pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let temporary = folder.join(format!("{FILE}.new"));
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, folder.join(FILE))?;
-        std::fs::File::open(folder)?.sync_all()
+        replace_durably(&folder.join(FILE), &serde_json::to_vec(self)?)
     }
 
     /// Why a view cannot be computed from the log, if so: the log has not all of its past.

@@ -1,9 +1,10 @@
 //! The addresses of a running program: a file in its data folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::replace::replace;
 
 const FILE: &str = "addresses.json";
 
@@ -28,11 +29,8 @@ impl Addresses {
 
     /// Leaves the addresses in a folder, until the returned value is dropped.
     pub(crate) fn leave(&self, folder: &Path) -> std::io::Result<Left> {
-        let (path, temporary) = (folder.join(FILE), folder.join("addresses.json.new"));
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        drop(file);
-        std::fs::rename(&temporary, &path)?;
+        let path = folder.join(FILE);
+        replace(&path, &serde_json::to_vec(self)?)?;
         Ok(Left(path))
     }
 }

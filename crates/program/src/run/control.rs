@@ -3,11 +3,13 @@
 //!
 //! `dayfold reload` leaves a request. The program removes the request, handles it, and leaves the answer.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::replace::replace;
 
 const REQUEST: &str = "reload.request";
 const ANSWER: &str = "reload.answer";
@@ -113,11 +115,7 @@ fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Option<T> {
 
 /// Writes a file atomically.
 fn write(folder: &Path, name: &str, what: &impl Serialize) -> io::Result<()> {
-    let temporary = folder.join(format!("{name}.{}.new", std::process::id()));
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(what)?)?;
-    drop(file);
-    std::fs::rename(&temporary, folder.join(name))
+    replace(&folder.join(name), &serde_json::to_vec(what)?)
 }
 
 #[cfg(test)]

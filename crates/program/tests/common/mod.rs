@@ -49,9 +49,16 @@ impl Serving {
         command.args(["run", "f.toml"]).args(options).current_dir(folder).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.ok().filter(|line| line.starts_with("http://")));
+        let mut said = Vec::new();
+        let address = loop {
+            match lines.next() {
+                Some(Ok(line)) if line.starts_with("http://") => break line,
+                Some(Ok(line)) => said.push(line),
+                _ => panic!("it has not said its address: {}", said.join("\n")),
+            }
+        };
         std::thread::spawn(move || lines.for_each(drop));
-        let serving = Serving(child, address.expect("it says its address"));
+        let serving = Serving(child, address);
         let until = Instant::now() + Duration::from_secs(60);
         while ureq::get(format!("{}/readyz", serving.1)).call().is_err() {
             assert!(Instant::now() < until, "it is not ready");

@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use common::{Serving, bad, good, wait_until};
 
@@ -176,4 +178,94 @@ fn a_program_that_runs() {
     assert_eq!(post("p").0, 401);
     let columns = r#"{"columns":[{"name":"one","kind":"integer","nullable":false}],"rows":["#;
     assert_eq!(post("r"), (200, format!("{columns}\n[1]\n]}}\n")));
+}
+
+/// The processes of a cluster. The first of them serves all views, and starts when the others do.
+struct Cluster {
+    others: Vec<Child>,
+    _first: Serving,
+}
+
+impl Cluster {
+    fn start(folder: &Path, processes: usize) -> Cluster {
+        // An address of its own, so that no other test takes the ports meanwhile.
+        let [high, low] = (std::process::id() as u16).to_be_bytes();
+        let address = format!("127.2.{high}.{low}:0");
+        let ports: Vec<TcpListener> =
+            (0..processes).map(|_| TcpListener::bind(&address).unwrap()).collect();
+        let hosts: String =
+            ports.iter().map(|port| format!("{}\n", port.local_addr().unwrap())).collect();
+        drop(ports);
+        fs::write(folder.join("hosts"), hosts).unwrap();
+        let count = processes.to_string();
+        let options = |process: usize| {
+            let process = process.to_string();
+            ["-n", &count, "-p", &process, "-h", "hosts", "-w", "2"].map(str::to_owned)
+        };
+        let other = |process: usize| {
+            let mut command = common::dayfold();
+            command.args(["run", "f.toml"]).args(options(process)).current_dir(folder);
+            command.stderr(Stdio::null()).spawn().unwrap()
+        };
+        let others = (1..processes).map(other).collect();
+        let of_first = options(0);
+        let of_first: Vec<&str> = of_first.iter().map(String::as_str).collect();
+        Cluster { others, _first: Serving::start_with(folder, &of_first) }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for other in &mut self.others {
+            let _ = other.kill();
+            let _ = other.wait();
+        }
+    }
+}
+
+#[test]
+fn two_processes_with_two_workers_each() {
+    let serve = "[serve]\nhttp = \"127.0.0.1:0\"\n";
+    let many = "[sources.many]\ntype = \"file\"\npath = \"many.csv\"\nevent_time = \"time\"\n\
+                [views.by_id]\nfrom = \"many\"\nkey = { id = \"id\" }\nmeasures = { n = \"count()\", x = \"sum(x)\" }\n";
+    let folder = folder(&format!("{FILE}{many}{serve}"));
+    // So many keys that each worker gives its sealed periods as files.
+    let mut rows = "time,id,x\n".to_owned();
+    for day in 1..=6 {
+        for id in 0..3_000 {
+            rows += &format!("2024-05-0{day}T12:00:00Z,{id},{}\n", id * day);
+        }
+    }
+    fs::write(folder.path().join("many.csv"), rows).unwrap();
+    let _cluster = Cluster::start(folder.path(), 2);
+    let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    wait_until("all is sealed", || {
+        let sealed =
+            |sum: &str, view: &str| format!("SELECT sum({sum}) AS n FROM {view} WHERE sealed");
+        ask(&sealed("n", "by_id")) == "n\n18000\n"
+            && ["by_page", "by_user"].iter().all(|view| ask(&sealed("visits", view)) == "n\n45\n")
+    });
+    check(folder.path());
+    // Each process has its part of the view.
+    for part in ["part-0", "part-1"] {
+        assert!(folder.path().join("data").join(part).join("views/by_id/2024-05-01").is_dir());
+    }
+    let x: u64 = (1..=6).map(|day| (0..3_000).map(|id| id * day).sum::<u64>()).sum();
+    for (sql, expect) in [
+        // Row by row, in any order.
+        ("SELECT count(*) AS n, sum(x * 2) AS x FROM by_id", format!("n,x\n18000,{}\n", 2 * x)),
+        // One key is on one worker of one process.
+        ("SELECT sum(x) AS x FROM by_id WHERE id = 7", format!("x\n{}\n", 7 * 21)),
+        (
+            "SELECT id, sum(x) AS x FROM by_id GROUP BY id ORDER BY x DESC LIMIT 2",
+            format!("id,x\n2999,{}\n2998,{}\n", 2_999 * 21, 2_998 * 21),
+        ),
+        (
+            "SELECT count(*) AS n FROM by_id a JOIN by_id b ON a.id = b.id AND a.day = b.day + 1",
+            "n\n15000\n".to_owned(),
+        ),
+        ("SELECT count(DISTINCT tick) AS n FROM dayfold_certificate()", "n\n1\n".to_owned()),
+    ] {
+        assert_eq!(ask(sql), expect, "{sql}");
+    }
 }

@@ -20,7 +20,7 @@ use dayfold::serve::Certificate;
 use dayfold::time::EventTime;
 use futures_util::stream;
 
-use crate::exec::external;
+use crate::batches::external;
 
 /// The function.
 #[derive(Clone)]

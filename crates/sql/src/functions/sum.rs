@@ -176,6 +176,12 @@ fn values(array: &ArrayRef) -> Result<Box<dyn Iterator<Item = (usize, i128)> + '
     })
 }
 
+/// The values of an array of integers without nulls.
+fn integers(array: &ArrayRef) -> Option<&[i64]> {
+    let numbers = array.as_primitive_opt::<Int64Type>()?;
+    (numbers.null_count() == 0).then(|| &numbers.values()[..])
+}
+
 fn plus(sum: i128, value: i128) -> Result<i128> {
     let sum = sum.checked_add(value).filter(|sum| (-MAX..=MAX).contains(sum));
     sum.ok_or_else(|| DataFusionError::Execution(format!("a sum has more than {DIGITS} digits")))
@@ -197,6 +203,15 @@ struct Sum {
 
 impl Accumulator for Sum {
     fn update_batch(&mut self, arrays: &[ArrayRef]) -> Result<()> {
+        if let Some(numbers) = integers(&arrays[0]) {
+            // The integers of a batch cannot exceed 128 bits.
+            let sum = numbers.iter().map(|number| i128::from(*number)).sum();
+            if !numbers.is_empty() {
+                self.sum = Some(plus(self.sum.unwrap_or(0), sum)?);
+                self.rows += numbers.len() as u64;
+            }
+            return Ok(());
+        }
         for (_, value) in values(&arrays[0])? {
             self.sum = Some(plus(self.sum.unwrap_or(0), value)?);
             self.rows += 1;
@@ -285,6 +300,13 @@ impl GroupsAccumulator for GroupSums {
         group_count: usize,
     ) -> Result<()> {
         self.sums.resize(group_count, None);
+        if let (Some(numbers), None) = (integers(&arrays[0]), filter) {
+            for (number, group) in numbers.iter().zip(groups) {
+                let sum = &mut self.sums[*group];
+                *sum = Some(plus(sum.unwrap_or(0), (*number).into())?);
+            }
+            return Ok(());
+        }
         for (at, value) in values(&arrays[0])? {
             if filter.is_none_or(|filter| filter.is_valid(at) && filter.value(at)) {
                 let sum = &mut self.sums[groups[at]];

@@ -1,12 +1,16 @@
 //! A command of a client: a statement that reads, or a command for the connection itself.
 
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, CopyLegacyOption, CopyOption, CopySource, CopyTarget, FetchDirection, Query, Set,
+    CloseCursor, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Query, Set,
     Statement as Parsed,
 };
-use pgwire::error::{PgWireError, PgWireResult};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use pgwire::error::PgWireResult;
 
 use super::copy::Format;
+use super::cursor::Step;
 use super::error::of_code;
 use crate::statement::{self, Statement};
 use crate::{Sql, SqlError};
@@ -27,21 +31,101 @@ pub(super) enum Command {
     Rollback,
     /// A command that needs no action.
     Nothing(&'static str),
-    /// Declares a named cursor.
-    Declare(String, Box<Statement>),
-    /// Fetches this many of its rows; `None` means all that are left.
-    Fetch(String, Option<usize>),
+    /// Declares a named cursor; one with `SCROLL` goes backward too.
+    Declare {
+        name: String,
+        statement: Box<Statement>,
+        scroll: bool,
+    },
+    /// Fetches rows of it.
+    Fetch(String, Step),
+    /// Skips rows of it.
+    Move(String, Step),
     /// Closes a cursor, or all.
     Close(Option<String>),
 }
 
 /// Parses the commands in a text.
 pub(super) async fn read(sql: &Sql, text: &str) -> PgWireResult<Vec<Command>> {
+    // The parser does not know MOVE, nor negative numbers of rows.
+    if let Some(fetch) = fetch(text) {
+        return Ok(vec![fetch]);
+    }
+    if let Some(kept) = statement::kept(sql.inner(), text) {
+        return Ok(vec![Command::Select(Box::new(kept))]);
+    }
     let mut commands = Vec::new();
     for statement in sql.inner().parse(text)? {
         commands.push(command(sql, statement).await?);
     }
+    if let [Command::Select(statement)] = &commands[..] {
+        statement.keep(text);
+    }
     Ok(commands)
+}
+
+/// `FETCH` or `MOVE`, if the text is nothing more.
+fn fetch(text: &str) -> Option<Command> {
+    let begins_with = |word: &str| {
+        text.trim_start().get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+    };
+    if !begins_with("fetch") && !begins_with("move") {
+        return None;
+    }
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize().ok()?;
+    let mut tokens: Vec<Token> =
+        tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    tokens.pop_if(|token| *token == Token::SemiColon);
+    let (name, mut rest) = tokens.split_last()?;
+    if let Some((Token::Word(from), before)) = rest.split_last()
+        && matches!(from.keyword, Keyword::FROM | Keyword::IN)
+    {
+        rest = before;
+    }
+    let Token::Word(name) = name else { return None };
+    let (Token::Word(verb), direction) = rest.split_first()? else { return None };
+    let words: Vec<String> =
+        direction.iter().map(|token| token.to_string().to_ascii_lowercase()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let step = step_of(&words)?;
+    let name = match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_ascii_lowercase(),
+    };
+    Some(match verb.keyword {
+        Keyword::FETCH => Command::Fetch(name, step),
+        _ => Command::Move(name, step),
+    })
+}
+
+/// The rows of a direction in words, and with a number.
+fn step_of(words: &[&str]) -> Option<Step> {
+    let (direction, number) = match words {
+        [words @ .., "-", number] => (words, Some(-number.parse::<i64>().ok()?)),
+        [words @ .., last] => match last.parse::<i64>() {
+            Ok(number) => (words, Some(number)),
+            Err(_) => (words, None),
+        },
+        [] => (words, None),
+    };
+    let direction = if number.is_none() { words } else { direction };
+    // A negative number of rows goes the other way.
+    let rows = |is_backward: bool| {
+        let number = number.unwrap_or(1);
+        let count = usize::try_from(number.unsigned_abs()).ok();
+        if is_backward != (number < 0) { Step::Backward(count) } else { Step::Forward(count) }
+    };
+    Some(match (direction, number) {
+        ([] | ["forward"], _) | (["next"], None) => rows(false),
+        (["backward"], _) | (["prior"], None) => rows(true),
+        (["all"] | ["forward", "all"], None) => Step::Forward(None),
+        (["backward", "all"], None) => Step::Backward(None),
+        (["first"], None) => Step::Absolute(1),
+        (["last"], None) => Step::Absolute(-1),
+        (["absolute"], Some(number)) => Step::Absolute(number),
+        (["relative"], Some(number)) => Step::Relative(number),
+        _ => return None,
+    })
 }
 
 async fn command(sql: &Sql, parsed: Parsed) -> PgWireResult<Command> {
@@ -67,7 +151,10 @@ async fn command(sql: &Sql, parsed: Parsed) -> PgWireResult<Command> {
         }
         Parsed::Declare { stmts } => declare(sql, stmts).await?,
         Parsed::Fetch { name, direction, .. } => {
-            Command::Fetch(name.value, rows(&direction).ok_or_else(not_forward)?)
+            let text = direction.to_string().to_ascii_lowercase();
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let wrong = || of_code("42601", format!("FETCH {direction}: expected a direction"));
+            Command::Fetch(name.value, step_of(&words).ok_or_else(wrong)?)
         }
         Parsed::Close { cursor: CloseCursor::All } => Command::Close(None),
         Parsed::Close { cursor: CloseCursor::Specific { name } } => {
@@ -89,27 +176,9 @@ async fn declare(
     let [declared] = <[_; 1]>::try_from(declared).map_err(|_| expected())?;
     let name = declared.names.first().ok_or_else(expected)?.value.clone();
     let query = declared.for_query.ok_or_else(expected)?;
-    if declared.scroll == Some(true) {
-        return Err(not_forward());
-    }
-    Ok(Command::Declare(name, Box::new(plan(sql, Parsed::Query(query)).await?)))
-}
-
-/// The number of rows to fetch, if they are the next ones.
-fn rows(direction: &FetchDirection) -> Option<Option<usize>> {
-    let number = |limit: &dyn std::fmt::Display| limit.to_string().parse().ok().map(Some);
-    match direction {
-        FetchDirection::Next | FetchDirection::Forward { limit: None } => Some(Some(1)),
-        FetchDirection::All | FetchDirection::ForwardAll => Some(None),
-        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
-            number(limit)
-        }
-        _ => None,
-    }
-}
-
-fn not_forward() -> PgWireError {
-    of_code("0A000", "cursors go forward only: FETCH n, FETCH NEXT or FETCH ALL")
+    let scroll = declared.scroll == Some(true);
+    let statement = Box::new(plan(sql, Parsed::Query(query)).await?);
+    Ok(Command::Declare { name, statement, scroll })
 }
 
 async fn copy(
@@ -141,4 +210,34 @@ async fn copy(
         }
     };
     Ok(Command::Copy(Box::new(plan(sql, Parsed::Query(query)).await?), format))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_of_cursors() {
+        let check = |text: &str, expect: Option<(&str, bool, Step)>| {
+            let found = fetch(text).map(|command| match command {
+                Command::Fetch(name, step) => (name, false, step),
+                Command::Move(name, step) => (name, true, step),
+                _ => unreachable!("nothing else begins so"),
+            });
+            let expect = expect.map(|(name, moves, step)| (name.to_owned(), moves, step));
+            assert_eq!(found, expect, "{text}");
+        };
+        check("FETCH c", Some(("c", false, Step::Forward(Some(1)))));
+        check("fetch 5 C;", Some(("c", false, Step::Forward(Some(5)))));
+        check("FETCH FORWARD 100 FROM \"My c\"", Some(("My c", false, Step::Forward(Some(100)))));
+        check("FETCH ALL IN c", Some(("c", false, Step::Forward(None))));
+        check("FETCH -3 FROM c", Some(("c", false, Step::Backward(Some(3)))));
+        check("MOVE BACKWARD ALL FROM c", Some(("c", true, Step::Backward(None))));
+        check("MOVE ABSOLUTE -1 FROM c", Some(("c", true, Step::Absolute(-1))));
+        check("move relative 0 from c", Some(("c", true, Step::Relative(0))));
+        check("FETCH PRIOR FROM c", Some(("c", false, Step::Backward(Some(1)))));
+        for other in ["FETCH ALL FROM c; CLOSE c", "SELECT 1", "FETCH NEXT 5 FROM c", "moved"] {
+            check(other, None);
+        }
+    }
 }

@@ -93,13 +93,18 @@ impl Queries {
                 Ok(Response::TransactionEnd(Tag::new("ROLLBACK")))
             }
             Command::Nothing(tag) => execution(tag),
-            Command::Declare(name, statement) => {
+            Command::Declare { name, statement, scroll } => {
                 let rows = statement.run(values).await?;
-                self.cursors.lock().await.declare(name, rows)?;
+                self.cursors.lock().await.declare(name, rows, *scroll)?;
                 execution("DECLARE CURSOR")
             }
-            Command::Fetch(name, rows) => {
-                let (schema, batches) = self.cursors.lock().await.fetch(name, *rows).await?;
+            Command::Move(name, step) => {
+                let (_, batches) = self.cursors.lock().await.fetch(name, *step).await?;
+                let rows = batches.iter().map(RecordBatch::num_rows).sum();
+                Ok(Response::Execution(Tag::new("MOVE").with_rows(rows)))
+            }
+            Command::Fetch(name, step) => {
+                let (schema, batches) = self.cursors.lock().await.fetch(name, *step).await?;
                 let mut fetched =
                     response(&schema, stream::iter(batches.into_iter().map(Ok)), format)?;
                 fetched.set_command_tag("FETCH");
@@ -222,7 +227,7 @@ impl ExtendedQueryHandler for Queries {
     {
         let command = &portal.statement.statement;
         let values = match command {
-            Command::Select(statement) | Command::Declare(_, statement)
+            Command::Select(statement) | Command::Declare { statement, .. }
                 if portal.parameter_len() > 0 =>
             {
                 let types = statement.parameters()?;
@@ -277,7 +282,7 @@ impl QueryParser for Parser {
     }
 
     fn get_parameter_types(&self, command: &Command) -> PgWireResult<Vec<Type>> {
-        let (Command::Select(statement) | Command::Declare(_, statement)) = command else {
+        let (Command::Select(statement) | Command::Declare { statement, .. }) = command else {
             return Ok(Vec::new());
         };
         let types = statement.parameters()?.into_iter();

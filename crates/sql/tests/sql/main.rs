@@ -4,6 +4,8 @@
 #[cfg(feature = "http")]
 mod http;
 mod limits;
+mod moment;
 mod random;
+mod rollups;
 mod scene;
 mod statements;

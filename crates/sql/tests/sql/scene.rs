@@ -41,10 +41,10 @@ pub(crate) struct Scene {
     pub(crate) running: Running,
     pub(crate) sql: Sql,
     pub(crate) events: Vec<Sale>,
-    _pusher: Pusher<Sale>,
+    pub(crate) pusher: Pusher<Sale>,
 }
 
-fn sale(number: i64) -> Sale {
+pub(crate) fn sale(number: i64) -> Sale {
     // A simple generator, so that failures can be reproduced.
     let random = |salt: i64| {
         let mixed = (number * 8 + salt + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) as u64;
@@ -97,7 +97,7 @@ impl Scene {
         days.wait_sealed_through(Day((FIRST + DAYS - 5) as i32), LONG).unwrap();
         push(&last);
         let sql = Sql::new(running.views(), limits).unwrap();
-        Scene { running, sql, events, _pusher: pusher }
+        Scene { running, sql, events, pusher }
     }
 
     /// The rows of a statement, as texts.

@@ -1,0 +1,152 @@
+//! A scan whose rows several threads make: each takes the next sealed file that nobody reads yet.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use dayfold::scan::{Batch, Batches, ErasedView, Part, Scan, ScanError, Snapshot};
+use futures_util::stream;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::AbortHandle;
+
+use crate::batches::{external, to_arrow};
+use crate::threads::Readers;
+
+/// The number of batches of a partition that wait for the statement.
+const BATCHES: usize = 2;
+
+/// What the scans of one run of a statement share: an extension of its task.
+pub(crate) struct Execution {
+    readers: Arc<Readers>,
+    scans: Mutex<Scans>,
+}
+
+/// By plan step. A step may run more than once, as in recursive statements; each time is another scan.
+#[derive(Default)]
+struct Scans {
+    begun: HashMap<usize, Vec<Arc<Divided>>>,
+    /// How often each partition of a step was run.
+    runs: HashMap<(usize, usize), usize>,
+}
+
+impl Execution {
+    /// The scans of a run, which these threads read.
+    pub(crate) fn new(readers: &Arc<Readers>) -> Execution {
+        Execution { readers: Arc::clone(readers), scans: Mutex::default() }
+    }
+
+    /// The scan of a partition of a step, which is known by its address.
+    fn scan(&self, step: usize, partition: usize) -> Arc<Divided> {
+        let mut scans = locked(&self.scans);
+        let run = scans.runs.entry((step, partition)).or_default();
+        let at = *run;
+        *run += 1;
+        let begun = scans.begun.entry(step).or_default();
+        begun.resize_with(begun.len().max(at + 1), Arc::default);
+        Arc::clone(&begun[at])
+    }
+}
+
+/// A scan in any order, once somebody has begun it.
+#[derive(Default)]
+pub(crate) struct Divided {
+    begun: OnceCell<()>,
+    parts: Mutex<VecDeque<Part>>,
+    /// The rows of other periods, for one thread.
+    others: Mutex<Option<Batches>>,
+}
+
+impl Divided {
+    async fn begin(
+        &self,
+        view: &dyn ErasedView,
+        scan: &Scan,
+        at: Option<&Snapshot>,
+    ) -> Result<(), ScanError> {
+        let begin = async || {
+            let mut others = view.scan(scan, at)?;
+            *locked(&self.parts) = others.parts_async().await?.into();
+            *locked(&self.others) = Some(others);
+            Ok(())
+        };
+        self.begun.get_or_try_init(begin).await.copied()
+    }
+}
+
+impl Execution {
+    /// The rows that a partition of a step makes.
+    pub(crate) fn rows(
+        &self,
+        (step, partition): (usize, usize),
+        of: (Arc<dyn ErasedView>, Scan),
+        at: Option<Arc<Snapshot>>,
+        schema: &SchemaRef,
+    ) -> Result<SendableRecordBatchStream> {
+        let divided = self.scan(step, partition);
+        let mut turn = Turn { divided, of, at, part: None, others: None };
+        let (sender, receiver) = mpsc::channel(BATCHES);
+        let of_batches = Arc::clone(schema);
+        let reading = self.readers.spawn(async move {
+            while let Some(batch) = turn.next().await {
+                let batch = batch.map_err(external);
+                let batch = batch.and_then(|batch| to_arrow(&batch, &of_batches));
+                let is_last = batch.is_err();
+                if sender.send(batch).await.is_err() || is_last {
+                    return;
+                }
+            }
+        })?;
+        let reading = Reading(reading.abort_handle());
+        let rows = stream::unfold((receiver, reading), async |(mut receiver, reading)| {
+            Some((receiver.recv().await?, (receiver, reading)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows)))
+    }
+}
+
+/// Ends a task when nobody wants its rows.
+struct Reading(AbortHandle);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How far a partition is.
+struct Turn {
+    divided: Arc<Divided>,
+    of: (Arc<dyn ErasedView>, Scan),
+    at: Option<Arc<Snapshot>>,
+    part: Option<Part>,
+    others: Option<Batches>,
+}
+
+impl Turn {
+    async fn next(&mut self) -> Option<Result<Batch, ScanError>> {
+        let (view, scan) = &self.of;
+        if let Err(error) = self.divided.begin(&**view, scan, self.at.as_deref()).await {
+            return Some(Err(error));
+        }
+        loop {
+            if let Some(batch) = self.part.as_mut().and_then(Part::next) {
+                return Some(batch);
+            }
+            self.part = locked(&self.divided.parts).pop_front();
+            if self.part.is_some() {
+                continue;
+            }
+            if self.others.is_none() {
+                self.others = locked(&self.divided.others).take();
+            }
+            return self.others.as_mut()?.next_async().await;
+        }
+    }
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,88 @@
+//! Rows of dynamic views, decoded from their files straight into columns.
+
+use std::any::TypeId;
+
+use super::Batch;
+use super::layout::Shows;
+use super::resolve::RowsOf;
+use crate::aggregate::Aggregate;
+use crate::dynamic::{self, ShownCells};
+use crate::key::Key;
+use crate::schema::{Value, ValueRef};
+use crate::time::Day;
+
+/// Which columns of a batch the parts of an encoded row fill.
+#[derive(Debug)]
+pub(super) struct Direct {
+    /// For each column of the key, up to the last that is shown.
+    key: Vec<Option<usize>>,
+    cells: ShownCells,
+    period: Option<usize>,
+    sealed: Option<usize>,
+}
+
+impl Direct {
+    /// `None` if the view is not dynamic, or more is shown than a key, measures, the period, and `sealed`.
+    pub(super) fn of<K: Key, A: Aggregate>(of: &RowsOf<A>) -> Option<Direct> {
+        let is_dynamic = TypeId::of::<K>() == TypeId::of::<dynamic::Key>()
+            && TypeId::of::<A>() == TypeId::of::<dynamic::State>();
+        if !is_dynamic || of.own.is_some() {
+            return None;
+        }
+        let (mut key, mut measures) = (Vec::new(), Vec::new());
+        let (mut period, mut sealed) = (None, None);
+        for (column, shows) in of.layout.shows().iter().enumerate() {
+            let is_again = match *shows {
+                Shows::Day => period.replace(column).is_some(),
+                Shows::Sealed => sealed.replace(column).is_some(),
+                Shows::Key(at) => {
+                    key.resize(key.len().max(at + 1), None);
+                    key[at].replace(column).is_some()
+                }
+                Shows::Measure(measure) => {
+                    measures.push((measure, column));
+                    false
+                }
+                _ => return None,
+            };
+            if is_again {
+                return None;
+            }
+        }
+        let cells = ShownCells::new(&of.layout.schema().lists, &measures);
+        Some(Direct { key, cells, period, sealed })
+    }
+
+    /// Adds a row; returns `false` if it cannot be decoded. A state of no events is no row.
+    pub(super) fn read(&self, key: &[u8], state: &[u8], batch: &mut Batch) -> bool {
+        let columns = batch.data_mut();
+        let mut fits = true;
+        let mut put = |column: usize, value: ValueRef<'_>| fits &= columns[column].push_ref(value);
+        match self.cells.read(state, &mut put) {
+            None => return false,
+            Some(false) => return true,
+            Some(true) => {}
+        }
+        if !self.key.is_empty() {
+            let mut rest = key;
+            for column in &self.key {
+                let Ok(Some(value)) = dynamic::take_value(&mut rest) else { return false };
+                if let Some(column) = column {
+                    put(*column, value.as_value_ref());
+                }
+            }
+        }
+        batch.add_row();
+        fits
+    }
+
+    /// Fills the columns that are the same in all rows of a file.
+    pub(super) fn finish(&self, period: Day, batch: &mut Batch) {
+        let rows = batch.rows();
+        let mut fill = |column: Option<usize>, value: Value| {
+            column.into_iter().for_each(|column| batch.data_mut()[column].fill(&value, rows));
+        };
+        fill(self.period, Value::period(period));
+        fill(self.sealed, Value::Boolean(true));
+    }
+}
