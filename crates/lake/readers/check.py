@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Reads an exported table with another engine and compares it with the right answers.
+"""Reads exported tables with other engines and compares them with the right answers.
 
-    check.py READER TABLE ANSWERS.csv [S3_ENDPOINT]
+    check.py ANSWERS.csv READER=TABLE…
 
-READER is duckdb-hive, duckdb-iceberg, pyiceberg, polars-hive, polars-iceberg, spark-hive or spark-iceberg. TABLE is the folder or URL
-of the view by-carrier; for duckdb-catalog, pyiceberg-catalog and spark-catalog it is the URL of a catalogue that has the lake, and TOKEN
-of the environment its token. ANSWERS.csv has a line for each day and carrier. Ends with 1 if anything is different.
+READER is duckdb-hive, duckdb-iceberg, pyiceberg, polars-hive, polars-iceberg, spark-hive, spark-iceberg, duckdb-azure-hive or
+duckdb-azure-iceberg. TABLE is the folder or URL of the view by-carrier; for duckdb-catalog, pyiceberg-catalog and spark-catalog
+it is the URL of a catalogue that has the lake. ANSWERS.csv has a line for each day and carrier. Ends with 1 if anything differs.
+
+From the environment: TOKEN is the catalogue's token, ENDPOINT the address of a store in the place of S3 or Azure, and
+SNAPSHOTS how many snapshots a table of Iceberg has, of which none may be lost.
 """
 
 import csv
@@ -31,26 +34,15 @@ SELECT = "SELECT " + ", ".join(COLUMNS) + " FROM {} WHERE sealed"
 
 
 def main():
-    reader, table, answers, *endpoint = sys.argv[1:]
-    read = {
-        "duckdb-hive": duckdb_hive,
-        "duckdb-iceberg": duckdb_iceberg,
-        "pyiceberg": with_pyiceberg,
-        "polars-hive": polars_hive,
-        "polars-iceberg": polars_iceberg,
-        "spark-hive": spark_hive,
-        "spark-iceberg": spark_iceberg,
-        "duckdb-catalog": duckdb_catalog,
-        "pyiceberg-catalog": pyiceberg_catalog,
-        "spark-catalog": spark_catalog,
-    }[reader]
-    found = sorted(map(normal, read(table, *endpoint)))
+    answers, *checks = sys.argv[1:]
     with open(answers) as file:
         expected = sorted(normal([row[name] for name in COLUMNS.values()]) for row in csv.DictReader(file))
-    if found != expected:
-        unlike = [pair for pair in zip(found, expected) if pair[0] != pair[1]][:5]
-        sys.exit(f"{reader}: {len(found)} rows, expected {len(expected)}; the first that differ: {unlike}")
-    print(f"{reader}: {len(found)} rows, all as they should be")
+    for reader, table in (check.split("=", 1) for check in checks):
+        found = sorted(map(normal, READERS[reader](table)))
+        if found != expected:
+            unlike = [pair for pair in zip(found, expected) if pair[0] != pair[1]][:5]
+            sys.exit(f"{reader} {table}: {len(found)} rows, expected {len(expected)}; the first that differ: {unlike}")
+        print(f"{reader}: {len(found)} rows, all as they should be", flush=True)
 
 
 def normal(row):
@@ -61,7 +53,7 @@ def normal(row):
     return (str(day), key, flights, count or Decimal(0), total or Decimal(0), *others)
 
 
-def duckdb_hive(table, endpoint=None):
+def duckdb_hive(table):
     import duckdb
 
     con = duckdb.connect()
@@ -81,7 +73,7 @@ def duckdb_with(*extensions):
     return con
 
 
-def duckdb_iceberg(table, endpoint=None):
+def duckdb_iceberg(table):
     con = duckdb_with("avro", "iceberg")
     return con.execute(SELECT.format(f"iceberg_scan('{newest(table)}')")).fetchall()
 
@@ -116,12 +108,14 @@ def pyiceberg_catalog(url):
     return [tuple(row[name] for name in COLUMNS) for row in rows]
 
 
-def with_pyiceberg(table, endpoint=None):
+def with_pyiceberg(table):
     from pyiceberg.table import StaticTable
 
+    endpoint = os.environ.get("ENDPOINT")
     properties = {"s3.endpoint": endpoint, "s3.path-style-access": "true"} if endpoint else {}
-    path = f"{table}/metadata/v{hint(table, endpoint)}.metadata.json"
+    path = f"{table}/metadata/v{hint(table)}.metadata.json"
     static = StaticTable.from_metadata(path, properties)
+    check_snapshots(len(static.metadata.snapshots))
     # A filter on the partition and one on the key: pruning by our statistics must lose no rows.
     half = static.scan(row_filter="day < '2013-07-01'").to_arrow()
     other = static.scan(row_filter="day >= '2013-07-01'").to_arrow()
@@ -131,61 +125,83 @@ def with_pyiceberg(table, endpoint=None):
     return rows
 
 
-def polars_hive(table, endpoint=None):
+def check_snapshots(found):
+    expected = int(os.environ["SNAPSHOTS"])
+    assert found == expected, f"{found} snapshots, of {expected} commits"
+
+
+def duckdb_azure(*extensions):
+    from container import ACCOUNT, KEY
+
+    con = duckdb_with("azure", *extensions)
+    endpoint = f"{os.environ['ENDPOINT']}/{ACCOUNT}"
+    account = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
+    con.execute(f"CREATE SECRET of_lake (TYPE azure, CONNECTION_STRING '{account}')")
+    return con
+
+
+def duckdb_azure_hive(table):
+    files = f"read_parquet('{table}/*/*.parquet', hive_partitioning = true)"
+    return duckdb_azure().execute(SELECT.format(files)).fetchall()
+
+
+def duckdb_azure_iceberg(table):
+    con = duckdb_azure("avro", "iceberg")
+    number = con.execute(f"SELECT content FROM read_text('{table}/metadata/version-hint.text')").fetchone()[0]
+    metadata = f"{table}/metadata/v{number}.metadata.json"
+    check_snapshots(con.execute(f"SELECT count(*) FROM iceberg_snapshots('{metadata}')").fetchone()[0])
+    return con.execute(SELECT.format(f"iceberg_scan('{metadata}')")).fetchall()
+
+
+def polars_hive(table):
     import polars
 
     frame = polars.scan_parquet(f"{table}/*/*.parquet", hive_partitioning=True)
     return frame.filter(polars.col("sealed")).select(list(COLUMNS)).collect().rows()
 
 
-def polars_iceberg(table, endpoint=None):
+def polars_iceberg(table):
     import polars
 
     return polars.scan_iceberg(newest(table)).select(list(COLUMNS)).collect().rows()
 
 
-def session(*settings):
+def session(**settings):
+    """The only session, with more settings."""
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.shuffle.partitions", "4")
-    for name, value in settings:
-        builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    spark = builder.config("spark.jars", os.environ["ICEBERG_JAR"]).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    for name, value in settings.items():
+        spark.conf.set(f"spark.sql.catalog.{name.replace('__', '.').replace('_', '-')}", value)
     return spark
 
 
-def spark_hive(table, endpoint=None):
+def spark_hive(table):
     spark = session()
     spark.read.parquet(table).createOrReplaceTempView("flights")
     merged(spark, "flights")
     return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]
 
 
-def spark_iceberg(table, endpoint=None):
-    catalog = "spark.sql.catalog.lake"
-    spark = session(
-        ("spark.jars", os.environ["ICEBERG_JAR"]),
-        (catalog, "org.apache.iceberg.spark.SparkCatalog"),
-        (f"{catalog}.type", "hadoop"),
-        (f"{catalog}.warehouse", os.path.dirname(table)),
-    )
-    # The catalogue has databases, but the lake has none, so a path names the table.
+def spark_iceberg(table):
+    spark = session()
+    # The lake has no databases, so a path names the table.
+    check_snapshots(spark.read.format("iceberg").load(f"{table}#snapshots").count())
     spark.read.format("iceberg").load(table).createOrReplaceTempView("flights")
     merged(spark, "flights")
     return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]
 
 
 def spark_catalog(url):
-    catalog = "spark.sql.catalog.mounted"
     spark = session(
-        ("spark.jars", os.environ["ICEBERG_JAR"]),
-        (catalog, "org.apache.iceberg.spark.SparkCatalog"),
-        (f"{catalog}.type", "rest"),
-        (f"{catalog}.uri", url),
-        (f"{catalog}.token", os.environ["TOKEN"]),
-        (f"{catalog}.rest-page-size", "1"),
+        mounted="org.apache.iceberg.spark.SparkCatalog",
+        mounted__type="rest",
+        mounted__uri=url,
+        mounted__token=os.environ["TOKEN"],
+        mounted__rest_page_size="1",
     )
     tables = {row["tableName"] for row in spark.sql("SHOW TABLES IN mounted.lake").collect()}
     assert {"by-carrier", "by-route", "by-origin"} <= tables, tables
@@ -229,19 +245,33 @@ def newest(table):
     return f"{table}/metadata/v{hint(table)}.metadata.json"
 
 
-def hint(table, endpoint=None):
+def hint(table):
     """The number of the newest metadata file."""
     if table.startswith("s3://"):
         import boto3
 
         bucket, key = table.removeprefix("s3://").split("/", 1)
-        found = boto3.client("s3", endpoint_url=endpoint).get_object(
-            Bucket=bucket, Key=f"{key}/metadata/version-hint.text"
-        )
+        client = boto3.client("s3", endpoint_url=os.environ["ENDPOINT"])
+        found = client.get_object(Bucket=bucket, Key=f"{key}/metadata/version-hint.text")
         return found["Body"].read().decode().strip()
     with open(f"{table.removeprefix('file://')}/metadata/version-hint.text") as file:
         return file.read().strip()
 
+
+READERS = {
+    "duckdb-hive": duckdb_hive,
+    "duckdb-iceberg": duckdb_iceberg,
+    "pyiceberg": with_pyiceberg,
+    "polars-hive": polars_hive,
+    "polars-iceberg": polars_iceberg,
+    "spark-hive": spark_hive,
+    "spark-iceberg": spark_iceberg,
+    "duckdb-azure-hive": duckdb_azure_hive,
+    "duckdb-azure-iceberg": duckdb_azure_iceberg,
+    "duckdb-catalog": duckdb_catalog,
+    "pyiceberg-catalog": pyiceberg_catalog,
+    "spark-catalog": spark_catalog,
+}
 
 if __name__ == "__main__":
     main()

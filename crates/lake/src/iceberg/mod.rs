@@ -34,7 +34,9 @@ pub(crate) use past::past;
 /// Beyond this many, manifests are merged into one, because a reader opens each of them.
 const MANIFESTS: usize = 32;
 /// How often a commit is repeated if another program has committed in between.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 8;
+/// How long it waits before it is repeated the first time, at most. This doubles.
+const WAIT: Duration = Duration::from_millis(20);
 /// Objects that no snapshot names are removed when they are older than this; a younger one may belong to a commit in
 /// progress.
 const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
@@ -153,11 +155,14 @@ impl Iceberg {
 
     /// Commits files as the rows of their days, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             if self.try_commit(commit).await? {
                 return self.expire().await;
             }
-            // Another program was first: this commit starts again from its version.
+            // Another program was first: this commit starts again from its version, after a random wait, so that one
+            // with slow requests has its turn as well.
+            let wait = WAIT.saturating_mul(1 << attempt);
+            tokio::time::sleep(wait.mul_f64(random::share())).await;
             self.load().await?;
         }
         Err(LakeError::Conflict { table: self.place.url().to_owned() })
