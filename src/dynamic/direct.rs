@@ -4,7 +4,7 @@ use super::cell::MeasureState;
 use super::shown::{How, Shown};
 use crate::aggregate::{Count, DecimalSum, Maybe, Sum};
 use crate::codec;
-use crate::schema::ValueRef;
+use crate::schema::{Value, ValueRef};
 
 /// What measures show of encoded states, and in which columns.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ fn read_cell(
             let cell: MeasureState = codec::take(bytes).ok()?;
             for (how, column) in shown {
                 let value = how.of(&cell);
-                put(*column, value.as_ref().map_or(ValueRef::Null, ValueRef::from));
+                put(*column, value.as_ref().map_or(ValueRef::Null, Value::by_ref));
             }
             return Some(());
         }

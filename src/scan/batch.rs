@@ -245,7 +245,7 @@ impl Batch {
     pub(super) fn push(&mut self, view: &str, row: &[Value]) -> Result<(), ScanError> {
         debug_assert_eq!(row.len(), self.columns.len(), "a value for each column");
         for ((cells, column), value) in self.data.iter_mut().zip(self.columns.iter()).zip(row) {
-            if !cells.push_ref(value.into()) {
+            if !cells.push_ref(value.by_ref()) {
                 let (view, column, expected) = (view.to_owned(), column.name.clone(), column.kind);
                 return Err(ScanError::Presented { view, column, expected });
             }

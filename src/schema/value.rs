@@ -132,21 +132,6 @@ impl ValueRef<'_> {
     }
 }
 
-impl<'a> From<&'a Value> for ValueRef<'a> {
-    fn from(value: &'a Value) -> ValueRef<'a> {
-        match value {
-            Value::Null => ValueRef::Null,
-            Value::Text(text) => ValueRef::Text(text),
-            Value::Integer(number) => ValueRef::Integer(*number),
-            Value::Decimal(number) => ValueRef::Decimal(*number),
-            Value::Boolean(is_so) => ValueRef::Boolean(*is_so),
-            Value::Date(day) => ValueRef::Date(*day),
-            Value::Timestamp(time) => ValueRef::Timestamp(*time),
-            Value::Bytes(bytes) => ValueRef::Bytes(bytes),
-        }
-    }
-}
-
 impl fmt::Display for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
