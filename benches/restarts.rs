@@ -1,5 +1,6 @@
 //! A folder of ten years of small days, with its files and in packs: how many files, how long until the first answer after
-//! a start, and how long answers over all days take: `cargo bench --bench restarts`.
+//! a start, and how long answers over all days take. And a folder that was started a thousand times: how many files its log
+//! has, and how long a start takes. `cargo bench --bench restarts`; `-- runs` for the second alone.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on panics")]
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::key::KeyRange;
+use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::store::{self, Disk};
 use dayfold::time::{Day, DayRange, EventTime};
@@ -32,11 +34,17 @@ struct Program {
 
 /// Starts the program over a folder; `packs` says whether files may move into packs.
 fn start(folder: &Path, clock: &Arc<AtomicI64>, packs: bool) -> Program {
+    start_with(folder, clock, |engine| if packs { engine } else { engine.packing(0, usize::MAX) })
+}
+
+fn start_with(
+    folder: &Path,
+    clock: &Arc<AtomicI64>,
+    change: impl Fn(Engine<Event>) -> Engine<Event>,
+) -> Program {
     let now = Arc::clone(clock);
-    let mut engine = Engine::<Event>::new().clock(move || now.load(Ordering::SeqCst)).data(folder);
-    if !packs {
-        engine = engine.packing(0, usize::MAX);
-    }
+    let engine = Engine::<Event>::new().clock(move || now.load(Ordering::SeqCst)).data(folder);
+    let mut engine = change(engine);
     let view = View::new("small").unwrap().grace(Duration::ZERO);
     let enter = |&(time, key): &Event| Some((time, key, (Count::one(), Sum::of(7))));
     let view = engine.view(view, Measures::none(), enter);
@@ -53,8 +61,49 @@ impl Program {
     }
 }
 
+/// A program with a log of its last thirty days, which is started each day.
+fn many_runs(runs: i64, starts: usize) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("data");
+    let begin = |run: i64| {
+        let day = Arc::new(AtomicI64::new((FIRST + run) * DAY));
+        start_with(&folder, &day, |engine| {
+            let engine = engine.log(Durability::System, |event: &Event| event.0);
+            engine.keep_log(Duration::from_secs(30 * 86_400))
+        })
+    };
+    for run in 0..runs {
+        let program = begin(run);
+        let events = (0..100).map(|key| ((FIRST + run) * DAY - 1, key)).collect();
+        program.pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
+        program.stop();
+    }
+    let streams = std::fs::read_dir(folder.join("part-0/log/commits")).unwrap().count();
+    let inspected = median(starts, || drop(store::inspect(&Disk, &folder).unwrap()));
+    let mut times = [const { Vec::new() }; 2];
+    for _ in 0..starts {
+        let began = Instant::now();
+        let program = begin(runs);
+        times[0].push(began.elapsed());
+        let total = program.view.ask(Query::total(DayRange::ALL)).unwrap().value();
+        assert_eq!(total.map(|(count, _)| count), Some(Count(100 * runs)));
+        times[1].push(began.elapsed());
+        program.stop();
+    }
+    let [opened, answered] = times.map(|mut times| {
+        times.sort_unstable();
+        format!("{:.1?}", times[times.len() / 2])
+    });
+    println!("{runs} runs: {} files, {streams} of them in log/commits", usage(&folder).0);
+    println!("inspect {inspected}, start {opened}, start to the first answer {answered}");
+}
+
 fn main() {
     let short = std::env::var_os("DAYFOLD_BENCH_SHORT").is_some();
+    many_runs(if short { 30 } else { 1_000 }, if short { 2 } else { 15 });
+    if std::env::args().any(|argument| argument == "runs") {
+        return;
+    }
     let (days, keys, starts, rounds) = if short { (120, 10, 2, 3) } else { (3_652, 300, 15, 101) };
     let folders = tempfile::tempdir().unwrap();
     let [files, packs] = ["files", "packs"].map(|name| folders.path().join(name));

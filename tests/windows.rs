@@ -126,3 +126,46 @@ fn the_last_hours_of_a_view_of_hours() {
     assert_eq!((count("24h"), count("25h"), count("2d")), (0, 5, 5));
     running.finish().unwrap();
 }
+
+#[test]
+fn a_window_has_those_of_the_days_that_are_asked_for() {
+    let (running, clicks, _pusher, clock) = begin(Grain::Day);
+    let from_second = DayRange::new("2024-05-02".parse().unwrap(), "2024-05-05".parse().unwrap());
+    let query = || Query::series(0u8, from_second).last("3d".parse().unwrap());
+    assert_eq!(shown(&clicks.ask_timeout(query(), LONG).unwrap()), days(&[("03", 3), ("04", 4)]));
+    let mut subscription = clicks.subscribe(query(), Duration::ZERO).unwrap();
+    let mut latest = shown(&subscription.next_timeout(LONG).unwrap());
+    assert_eq!(latest, days(&[("03", 3), ("04", 4)]));
+    // The window moves on; the days stay the same.
+    clock.store(MAY + 5 * DAY, Ordering::SeqCst);
+    while latest != days(&[("04", 4)]) {
+        latest = shown(&subscription.next_timeout(LONG).unwrap());
+    }
+    for (time, expected) in [
+        (MAY + 5 * DAY, &[("04", 4)][..]),
+        (MAY + 6 * DAY, &[]),
+        (MAY + 3 * DAY, &[("02", 2), ("03", 3), ("04", 4)]),
+    ] {
+        clock.store(time, Ordering::SeqCst);
+        assert_eq!(shown(&clicks.ask_timeout(query(), LONG).unwrap()), days(expected), "{time}");
+    }
+    running.finish().unwrap();
+}
+
+#[test]
+fn a_snapshot_has_the_windows_of_its_time() {
+    let (running, _clicks, _pusher, clock) = begin(Grain::Day);
+    let views = running.views();
+    let clicks = views.get("clicks").unwrap();
+    let two = Scan::by_period().last("2d".parse().unwrap()).columns(["day"]);
+    let shown = |at: Option<&dayfold::scan::Snapshot>| -> Vec<String> {
+        let rows = clicks.scan(&two, at).unwrap().collect_rows().unwrap();
+        rows.iter().map(|row| row[0].to_string()).collect()
+    };
+    let snapshot = views.snapshot(LONG).unwrap();
+    assert_eq!(snapshot.time(), MAY + 5 * DAY - 1);
+    clock.store(MAY + 5 * DAY, Ordering::SeqCst);
+    assert_eq!(shown(Some(&snapshot)), ["2024-05-04", "2024-05-05"]);
+    assert_eq!(shown(None), ["2024-05-05"]);
+    running.finish().unwrap();
+}

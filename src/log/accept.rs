@@ -1,12 +1,14 @@
 //! Decides which records of a stream count.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, LogError};
 use super::format::{self, check_growth};
-use super::layout::{Layout, StreamName};
+use super::layout::{Layout, StreamName, parse_merged};
+use super::merged::{self, MergedStream};
 use super::record::{Commit, FileState, StreamState};
 use super::stream::{position, replay};
 use crate::journal::Magic;
@@ -28,6 +30,16 @@ pub(super) struct Accepted {
     pub(super) unsynced: BTreeMap<PathBuf, u64>,
     /// Bytes at the end of the stream that do not count.
     pub(super) tail: u64,
+    /// Whether it is in the file of merged streams.
+    pub(super) is_merged: bool,
+}
+
+/// A stream that was found: in a file of its own, or merged with others.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) name: StreamName,
+    /// Its bytes, if it is merged.
+    merged: Option<Vec<u8>>,
 }
 
 /// The streams of a part that count, of runs before `before_run`, in order of run and worker.
@@ -36,30 +48,42 @@ pub(super) fn streams(
     layout: &Layout,
     before_run: u64,
 ) -> Result<Vec<Accepted>, LogError> {
-    let names = latest_names(storage, layout, before_run)?;
-    names.into_iter().map(|name| accepted(storage, layout, name)).collect()
+    let found = latest(storage, layout, before_run)?;
+    found.into_iter().map(|found| accepted(storage, layout, found)).collect()
 }
 
 /// A stream, or the one that has replaced it meanwhile, in which case the files that it names may be removed.
 fn accepted(
     storage: &dyn Storage,
     layout: &Layout,
-    mut name: StreamName,
+    mut found: Found,
 ) -> Result<Accepted, LogError> {
+    let mut name = found.name;
     for _ in 0..ATTEMPTS {
-        let (found, bytes) = newest(storage, layout, name)?;
-        let error = match accept(storage, layout, found, &bytes) {
-            Ok(accepted) => return Ok(accepted),
+        let is_merged = found.merged.is_some();
+        let bytes;
+        (name, bytes) = newest(storage, layout, found)?;
+        let error = match accept(storage, layout, name, &bytes) {
+            Ok(accepted) => return Ok(Accepted { is_merged, ..accepted }),
             Err(error) => error,
         };
-        let now = latest_names(storage, layout, found.run + 1)?;
-        let of = |name: &&StreamName| (name.run, name.worker) == (found.run, found.worker);
-        match now.iter().find(of) {
-            Some(now) if now.seq > found.seq => name = *now,
+        match again(storage, layout, name)? {
+            Some(now) if now.name.seq > name.seq => found = now,
             _ => return Err(error),
         }
     }
     Err(replaced(layout, name))
+}
+
+/// What is found now of the run and worker of a stream.
+fn again(
+    storage: &dyn Storage,
+    layout: &Layout,
+    name: StreamName,
+) -> Result<Option<Found>, LogError> {
+    let now = latest(storage, layout, name.run + 1)?.into_iter();
+    let mut now = now.filter(|now| (now.name.run, now.name.worker) == (name.run, name.worker));
+    Ok(now.next())
 }
 
 fn replaced(layout: &Layout, name: StreamName) -> LogError {
@@ -68,21 +92,42 @@ fn replaced(layout: &Layout, name: StreamName) -> LogError {
     LogError::harmless("read", &path)(error)
 }
 
-/// The name of the stream with the greatest `seq`, for each run and worker.
-pub(super) fn latest_names(
+/// The stream with the greatest `seq`, for each run and worker. If it is merged, it counts there.
+pub(super) fn latest(
     storage: &dyn Storage,
     layout: &Layout,
     before_run: u64,
-) -> Result<Vec<StreamName>, LogError> {
-    let found = list(storage, &layout.commits())?;
-    let found = found.iter().filter_map(|name| StreamName::parse(name));
-    let mut latest = BTreeMap::new();
-    for name in found.filter(|name| name.run < before_run) {
-        let seq: &mut u64 = latest.entry((name.run, name.worker)).or_default();
-        *seq = name.seq.max(*seq);
+) -> Result<Vec<Found>, LogError> {
+    for _ in 0..ATTEMPTS {
+        let names = list(storage, &layout.commits())?;
+        let merged = match names.iter().filter_map(|name| parse_merged(name)).max() {
+            None => Vec::new(),
+            // If another file has replaced it, the streams that were in files of their own may be in that one.
+            Some(number) => match merged::read(storage, layout, number)? {
+                Some(merged) => merged,
+                None => continue,
+            },
+        };
+        let alone = names.iter().filter_map(|name| StreamName::parse(name));
+        let alone = alone.map(|name| Found { name, merged: None });
+        let merged = merged
+            .into_iter()
+            .map(|stream: MergedStream| Found { name: stream.name(), merged: Some(stream.bytes) });
+        let mut latest = BTreeMap::new();
+        for found in alone.chain(merged).filter(|found| found.name.run < before_run) {
+            match latest.entry((found.name.run, found.name.worker)) {
+                Entry::Vacant(entry) => _ = entry.insert(found),
+                Entry::Occupied(mut entry) if entry.get().name.seq <= found.name.seq => {
+                    entry.insert(found);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        return Ok(latest.into_values().collect());
     }
-    let names = latest.into_iter().map(|((run, worker), seq)| StreamName { run, worker, seq });
-    Ok(names.collect())
+    let folder = layout.commits();
+    let error = io::Error::new(ErrorKind::TimedOut, "its files are replaced again and again");
+    Err(LogError::harmless("list", &folder)(error))
 }
 
 /// The names in a folder; none if the folder does not exist.
@@ -99,17 +144,21 @@ pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, 
 pub(super) fn newest(
     storage: &dyn Storage,
     layout: &Layout,
-    mut name: StreamName,
+    found: Found,
 ) -> Result<(StreamName, Vec<u8>), LogError> {
+    let Found { mut name, mut merged } = found;
     for _ in 0..ATTEMPTS {
+        if let Some(bytes) = merged {
+            return Ok((name, bytes));
+        }
         let path = layout.stream(name);
         match storage.read(&path) {
             Ok(bytes) => return Ok((name, bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let names = latest_names(storage, layout, name.run + 1)?;
-                let same = |now: &&StreamName| (now.run, now.worker) == (name.run, name.worker);
-                match names.iter().find(same) {
-                    Some(now) if now.seq > name.seq => name = *now,
+                match again(storage, layout, name)? {
+                    Some(now) if now.name.seq > name.seq || now.merged.is_some() => {
+                        (name, merged) = (now.name, now.merged);
+                    }
                     _ => return Err(LogError::harmless("read", &path)(error)),
                 }
             }
@@ -153,7 +202,7 @@ pub(super) fn accept(
         unsynced.extend(grown.into_iter().map(|(path, _, _, to)| (path, to.length)));
         state.apply(commit);
     }
-    Ok(Accepted { name, state, synced, settled, unsynced, tail })
+    Ok(Accepted { name, state, synced, settled, unsynced, tail, is_merged: false })
 }
 
 /// The files that a state names, with the file of refused rows last.

@@ -12,6 +12,7 @@ use crate::moment::Moment;
 pub(super) const EVENTS: Magic = *b"DAYFOLDL";
 pub(super) const REFUSED: Magic = *b"DAYFOLDR";
 pub(super) const COMMITS: Magic = *b"DAYFOLDC";
+pub(super) const MERGED: Magic = *b"DAYFOLDM";
 
 /// Version 1 had no keys of pushes in its commit streams.
 const COMMITS_VERSION: u32 = 2;
@@ -27,7 +28,7 @@ const FRAME_BYTES_FULL: usize = 4 << 20;
 /// The versions of files of a kind that are read. The last one is written.
 fn versions(magic: Magic) -> RangeInclusive<u32> {
     match magic {
-        COMMITS => COMMITS_VERSION..=COMMITS_VERSION,
+        COMMITS | MERGED => COMMITS_VERSION..=COMMITS_VERSION,
         _ => PLAIN_VERSION..=FRAMES_VERSION,
     }
 }

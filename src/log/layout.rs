@@ -45,6 +45,11 @@ impl Layout {
         self.log.join("refused").join(file_name(run, worker))
     }
 
+    /// The file of merged streams with this number.
+    pub(super) fn merged(&self, number: u64) -> PathBuf {
+        self.commits().join(merged_name(number))
+    }
+
     pub(super) fn stream(&self, name: StreamName) -> PathBuf {
         self.commits().join(name.to_file_name())
     }
@@ -52,6 +57,16 @@ impl Layout {
 
 fn file_name(run: u64, worker: u32) -> String {
     format!("r{run}-w{worker}.log")
+}
+
+fn merged_name(number: u64) -> String {
+    format!("merged-{number}.log")
+}
+
+/// The number in the name of a file of merged streams.
+pub(super) fn parse_merged(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("merged-")?.strip_suffix(".log")?.parse().ok()?;
+    (merged_name(number) == name).then_some(number)
 }
 
 /// The run and the worker in the name of a file of frames.
@@ -121,6 +136,10 @@ mod tests {
         assert_eq!(parse_temporary("r12-w3-7.log.tmp"), Some(stream));
         for name in ["r12-w3.log", "r12-w3-07.log", "r12-w3-7.log.tmp", "r12-w3-7-7.log"] {
             assert_eq!(StreamName::parse(name), None, "{name}");
+        }
+        assert_eq!(parse_merged("merged-12.log"), Some(12));
+        for name in ["merged-.log", "merged-012.log", "merged-12.log.tmp", "r12-w3-7.log"] {
+            assert_eq!(parse_merged(name), None, "{name}");
         }
     }
 }

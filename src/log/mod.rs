@@ -5,6 +5,7 @@
 //!                   /<first>--<last>/r<run>-w<worker>.log frames of events of several UTC days, where a commit has many
 //!                   /refused/r<run>-w<worker>.log         frames of refused rows
 //!                   /commits/r<run>-w<worker>-<seq>.log   what of these counts: the commit stream
+//!                   /commits/merged-<number>.log          the commit streams of earlier runs
 //! ```
 //!
 //! Each worker has its own files in each run of the program. Files of an earlier run are never appended to.
@@ -15,7 +16,7 @@
 //!
 //! ```text
 //! header     magic 8, format version u32, crc32 of these u32
-//!            "DAYFOLDL" events, "DAYFOLDR" refused rows, "DAYFOLDC" commit streams
+//!            "DAYFOLDL" events, "DAYFOLDR" refused rows, "DAYFOLDC" commit streams, "DAYFOLDM" merged ones
 //! frame      length of the payload u32, number of values u32, floor i64, tick u64,
 //!            crc32 of the payload u32, crc32 of the 28 bytes before u32, payload
 //! record     length of the payload u32, crc32 of the payload u32, payload
@@ -40,7 +41,8 @@
 //! after the files that it names, and the stream before it, were synced.
 //!
 //! A stream is written under another name, synced and renamed, so its header and opening are never torn. When it has
-//! grown long, the next one replaces it: `seq` rises, and the greatest counts.
+//! grown long, the next one replaces it: `seq` rises, and the greatest counts. The streams of earlier runs, which do not
+//! change any more, move into one file (`log/merged.rs`).
 //!
 //! **Tail rules.** If a record is cut short or has a wrong checksum, and no good record that says `synced` follows, a
 //! crash has left this tail, and it does not count. (Records that were never synced may be lost in any order.) If such
@@ -109,6 +111,7 @@ mod files;
 mod format;
 mod frames;
 mod layout;
+mod merged;
 mod once;
 mod partitions;
 mod proof;

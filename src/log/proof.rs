@@ -25,12 +25,12 @@ pub(crate) fn check(
     let layout = Layout::new(part);
     let by_stream = |position: &LogPosition| ((position.run, position.worker), *position);
     let mut proven: BTreeMap<(u64, u32), LogPosition> = proven.iter().map(by_stream).collect();
-    for name in accept::latest_names(storage, &layout, u64::MAX)? {
-        if name.run > newest_run {
-            let (path, run, known) = (layout.stream(name), name.run, newest_run);
+    for found in accept::latest(storage, &layout, u64::MAX)? {
+        if found.name.run > newest_run {
+            let (path, run, known) = (layout.stream(found.name), found.name.run, newest_run);
             return Err(LogError::Ahead { path, run, known });
         }
-        let (name, bytes) = accept::newest(storage, &layout, name)?;
+        let (name, bytes) = accept::newest(storage, &layout, found)?;
         let is_held = |position: &LogPosition, latest| holds(name, &bytes, latest, position);
         let position = proven.remove(&(name.run, name.worker));
         // A damaged end is a lost one, whatever else is wrong with it.
@@ -71,9 +71,9 @@ pub(crate) fn synced(
     run: u64,
 ) -> Result<Vec<LogPosition>, LogError> {
     let layout = Layout::new(part);
-    let names = accept::latest_names(storage, &layout, run + 1)?.into_iter();
-    let synced = names.filter(|name| name.run == run).map(|name| {
-        let (name, bytes) = accept::newest(storage, &layout, name)?;
+    let found = accept::latest(storage, &layout, run + 1)?.into_iter();
+    let synced = found.filter(|found| found.name.run == run).map(|found| {
+        let (name, bytes) = accept::newest(storage, &layout, found)?;
         Ok(accept::accept(storage, &layout, name, &bytes)?.synced)
     });
     synced.collect()

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use super::accept::{self, Accepted, list};
 use super::error::LogError;
 use super::layout::{
-    Layout, StreamName, TEMPORARY, is_folder_of_frames, parse_file, parse_temporary, temporary,
+    Layout, StreamName, TEMPORARY, is_folder_of_frames, parse_file, parse_merged, parse_temporary,
+    temporary,
 };
+use super::merged::{self, MERGED_AT, MergedStream};
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
@@ -25,15 +27,17 @@ pub(crate) struct Repaired {
     pub bytes_cut: u64,
     /// The number of removed files, which no commit named or another file had replaced.
     pub files_removed: u64,
+    /// The number of commit streams that were moved into the file of merged ones.
+    pub streams_merged: u64,
 }
 
 impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Repaired { streams, files_cut, bytes_cut, files_removed } = self;
+        let Repaired { streams, files_cut, bytes_cut, files_removed, streams_merged } = self;
         write!(
             f,
             "{streams} commit streams written anew, {bytes_cut} bytes cut from {files_cut} files, \
-             {files_removed} files removed"
+             {files_removed} files removed, {streams_merged} commit streams merged"
         )
     }
 }
@@ -78,13 +82,20 @@ pub(super) fn settle_part(
         storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
     }
     let mut kept = BTreeSet::new();
-    let mut kept_streams = BTreeSet::new();
+    let mut alone = BTreeSet::new();
     for accepted in &streams {
-        kept_streams.insert(settle(storage, &layout, accepted, &mut repaired)?);
+        let name = settle(storage, &layout, accepted, &mut repaired)?;
+        if !accepted.is_merged {
+            alone.insert(name);
+        }
     }
+    let newest = merge(storage, &layout, &mut alone, &mut repaired)?;
     let streams_removed = remove(storage, &commits, |name| {
+        if let Some(number) = parse_merged(name.strip_suffix(TEMPORARY).unwrap_or(name)) {
+            return Some(number) != newest || name.ends_with(TEMPORARY);
+        }
         let stream = StreamName::parse(name);
-        let superseded = stream.is_some_and(|stream| !kept_streams.contains(&stream));
+        let superseded = stream.is_some_and(|stream| !alone.contains(&stream));
         let found = stream.or(parse_temporary(name));
         (superseded || stream.is_none()) && found.is_some_and(|found| found.run < before_run)
     })?;
@@ -134,6 +145,39 @@ fn settle(
     StreamWriter::create(storage, layout, next, &accepted.state)?;
     repaired.streams += 1;
     Ok(next)
+}
+
+/// Merges the streams if many are in files of their own; then none is any more. Returns the number of the file of merged
+/// streams that counts.
+fn merge(
+    storage: &dyn Storage,
+    layout: &Layout,
+    alone: &mut BTreeSet<StreamName>,
+    repaired: &mut Repaired,
+) -> Result<Option<u64>, LogError> {
+    let names = list(storage, &layout.commits())?;
+    let newest = names.iter().filter_map(|name| parse_merged(name)).max();
+    if alone.len() < MERGED_AT {
+        return Ok(newest);
+    }
+    let merged = newest.map(|number| merged::read(storage, layout, number)).transpose()?;
+    let mut all = merged.flatten().unwrap_or_default();
+    let is_alone = |of: StreamName| {
+        let mut same =
+            alone.range(StreamName { seq: 0, ..of }..=StreamName { seq: u64::MAX, ..of });
+        same.next().is_some()
+    };
+    all.retain(|stream| !is_alone(stream.name()));
+    for &name in &*alone {
+        let path = layout.stream(name);
+        let bytes = storage.read(&path).map_err(LogError::harmless("read", &path))?;
+        all.push(MergedStream::new(name, bytes));
+    }
+    let number = newest.map_or(0, |newest| newest + 1);
+    merged::write(storage, layout, number, &all)?;
+    repaired.streams_merged += alone.len() as u64;
+    alone.clear();
+    Ok(Some(number))
 }
 
 /// Replaces a file with a new one of the same bytes, up to a length.

@@ -61,6 +61,10 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         if at.is_some() && query.revision != serve::Revision::Now {
             return Err(ScanError::Revision { view: self.view().name().to_owned() });
         }
+        let query = match at {
+            Some(at) => query.at_time(self.view().calendar(), at.time(), &self.mailbox.kept()),
+            None => query,
+        };
         let columns = Arc::clone(of.layout.columns());
         let snapshot = at.map(|snapshot| Arc::clone(snapshot.kept()));
         let id = snapshot.as_ref().map(|snapshot| snapshot.id);

@@ -176,8 +176,8 @@ impl Scan {
         Scan { unsealed: true, ..self }
     }
 
-    /// Only the last periods as of now, instead of others, by the engine's clock when it takes up the scan. A
-    /// subscription moves on with them. See [`Query::last`](crate::serve::Query::last).
+    /// Only those of its periods that are among the last ones as of now, by the engine's clock when it takes up the
+    /// scan, or when the snapshot of the scan was taken. A subscription moves on with them. See [`Query::last`](crate::serve::Query::last).
     #[must_use]
     pub fn last(self, last: Last) -> Scan {
         Scan { last: Some(last), ..self }

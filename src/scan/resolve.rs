@@ -81,7 +81,8 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     let query = Query::new(keys, periods, shape).revision(scan.revision);
     let query = Query { unsealed, grain: scan.grain, last: scan.last, ..query };
     let removed = query.refused_by(view.view.calendar(), &view.mailbox.kept());
-    if let Some(kept_from) = removed.filter(|_| !is_of_snapshot) {
+    // A window has those of its periods that are kept.
+    if let Some(kept_from) = removed.filter(|_| !is_of_snapshot && query.last.is_none()) {
         return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
     }
     let pages = pages(scan, &view.schema.name)?;

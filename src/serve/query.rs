@@ -223,7 +223,7 @@ impl<K: Key> Query<K> {
         self
     }
 
-    /// The same query of the last periods as of now, instead of its days.
+    /// The same query of those of its days that are in the last periods as of now.
     ///
     /// *Now* is the time of the engine's clock when it takes up the query, not the progress of a stream: a window moves
     /// on even if its source stops. The answer has the events of those periods so far, open periods included. A
@@ -254,8 +254,9 @@ impl<K: Key> Query<K> {
         kept: &KeptFrom,
     ) -> Query<K> {
         // A window that the view cannot answer was refused before.
-        if let Some(days) = self.last.take().and_then(|last| last.periods(calendar, now)) {
-            self.days = days;
+        if let Some(window) = self.last.take().and_then(|last| last.periods(calendar, now)) {
+            let lower = self.days.lower.max(window.lower);
+            self.days = DayRange::new(lower, self.days.upper.min(window.upper).max(lower));
             return self.limited_to(calendar, kept);
         }
         self

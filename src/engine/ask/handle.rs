@@ -241,9 +241,11 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         if let Some(asked) = query.last.map(Last::grain).filter(|asked| !grain.is_within(*asked)) {
             return Err(AskError::Grain { view: view(), asked, grain });
         }
-        // The window is determined when a worker takes the query.
+        // The window is determined when a worker takes the query, and has those of its periods that are kept.
+        let is_window = query.last.is_some();
         let query = &Query { last: None, ..query.clone() };
-        if let Some(kept_from) = query.refused_by(calendar, &self.mailbox.kept()) {
+        let removed = query.refused_by(calendar, &self.mailbox.kept());
+        if let Some(kept_from) = removed.filter(|_| !is_window) {
             return Err(AskError::Removed { view: view(), kept_from });
         }
         match QueryError::of(query, grain, self.measures.len()) {

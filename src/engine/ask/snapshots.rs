@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::slot::{Giver, Taker, slot};
 use crate::moment::Moment;
+use crate::time::EventTime;
 
 /// The maximum time for which a snapshot is kept.
 pub(crate) const SNAPSHOT_MAX: Duration = Duration::from_secs(300);
@@ -22,10 +23,13 @@ pub(crate) enum Keep {
     Release { id: u64 },
 }
 
+/// The moment of a snapshot, and the time of the engine's clock then.
+pub(crate) type Taken = (Moment, EventTime);
+
 /// The requests for the worker.
 #[derive(Default)]
 pub(crate) struct Orders {
-    pub(crate) wanted: Vec<(u64, Duration, Giver<Moment>)>,
+    pub(crate) wanted: Vec<(u64, Duration, Giver<Taken>)>,
     pub(crate) released: Vec<u64>,
     closed: bool,
 }
@@ -41,9 +45,9 @@ impl Desk {
         self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Requests a snapshot; returns its number and the place where its moment will be. `None` if the engine has
+    /// Requests a snapshot; returns its number and the place where its moment and time will be. `None` if the engine has
     /// stopped. The caller has to wake the worker.
-    pub(crate) fn order(&self, limit: Duration) -> Option<(u64, Taker<Moment>)> {
+    pub(crate) fn order(&self, limit: Duration) -> Option<(u64, Taker<Taken>)> {
         let (giver, taker) = slot();
         // The process id makes the numbers unique in a cluster.
         let process = u64::from(std::process::id()) << 32;

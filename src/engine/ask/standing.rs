@@ -15,7 +15,7 @@ use crate::engine::ask::slot::Giver;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
-use crate::time::{Calendar, EventTime, Last};
+use crate::time::{Calendar, DayRange, EventTime, Last};
 use crate::view::KeptFrom;
 
 /// A hundred years. This means never, and can be added to a clock without overflow.
@@ -66,6 +66,8 @@ struct Group<K: Key, A: Aggregate> {
     /// The query as it is asked, with the last periods as they are now.
     query: Query<K>,
     last: Option<Last>,
+    /// The days among which the last periods are.
+    days: DayRange,
     members: HashMap<u64, Member<K, A>>,
     latest: Option<Arc<Answer<K, A>>>,
     /// The number of the latest answer that differed from the one before.
@@ -120,7 +122,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         let next_number = self.number + 1;
         let group = *self.by_query.entry(encoded.clone()).or_insert(next_number);
         self.number = self.number.max(group);
-        let last = query.last;
+        let (last, days) = (query.last, query.days);
         if last.is_some() && !self.groups.contains_key(&group) {
             self.windows.insert(group, EventTime::MIN);
         }
@@ -128,6 +130,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             encoded,
             query,
             last,
+            days,
             members: HashMap::new(),
             latest: None,
             version: 0,
@@ -170,7 +173,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             let Some(group) = self.groups.get_mut(id) else { continue };
             let Some(last) = group.last else { continue };
             *moves_at = last.moves_at(calendar, now);
-            let query = Query { last: Some(last), ..group.query.clone() };
+            let query = Query { last: Some(last), days: group.days, ..group.query.clone() };
             let query = query.at_time(calendar, now, &KeptFrom::ALL);
             if query.days != group.query.days || group.query.last.is_some() {
                 (group.query, group.asked, self.looked) = (query, None, None);
@@ -302,7 +305,6 @@ mod tests {
     use crate::aggregate::Count;
     use crate::engine::ask::slot::{Taker, slot};
     use crate::serve::{Certificate, Item, Parts};
-    use crate::time::DayRange;
 
     type Taken = Taker<Delivered<u64, Count>>;
 

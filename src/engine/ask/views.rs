@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::kept::Kept;
 use super::slot::Closed;
-use super::snapshots::SNAPSHOT_MAX;
+use super::snapshots::{SNAPSHOT_MAX, Taken};
 use crate::engine::shared::Shared;
-use crate::moment::Moment;
 use crate::scan::{ErasedView, ScanError, Snapshot};
 
 /// The views of a running engine, for code that does not know their types. Clones read the same views; they do not keep
@@ -61,9 +60,9 @@ impl Views {
     /// # Errors
     /// [`ScanError::Stopped`]. The call waits until everything from before the start of the program is in.
     pub fn snapshot(&self, keep: Duration) -> Result<Snapshot, ScanError> {
-        let (kept, moment) = self.order(keep)?;
-        match moment.take(None) {
-            Ok(Some(moment)) => Ok(Snapshot::new(kept, moment)),
+        let (kept, taken) = self.order(keep)?;
+        match taken.take(None) {
+            Ok(Some(taken)) => Ok(Snapshot::new(kept, taken)),
             Ok(None) | Err(Closed) => Err(ScanError::Stopped),
         }
     }
@@ -73,16 +72,16 @@ impl Views {
     /// # Errors
     /// [`ScanError::Stopped`].
     pub async fn snapshot_async(&self, keep: Duration) -> Result<Snapshot, ScanError> {
-        let (kept, moment) = self.order(keep)?;
-        let taken = std::future::poll_fn(|context| moment.poll_take(context)).await;
-        taken.map(|moment| Snapshot::new(kept, moment)).map_err(|Closed| ScanError::Stopped)
+        let (kept, taken) = self.order(keep)?;
+        let taken = std::future::poll_fn(|context| taken.poll_take(context)).await;
+        taken.map(|taken| Snapshot::new(kept, taken)).map_err(|Closed| ScanError::Stopped)
     }
 
-    fn order(&self, keep: Duration) -> Result<(Arc<Kept>, super::slot::Taker<Moment>), ScanError> {
+    fn order(&self, keep: Duration) -> Result<(Arc<Kept>, super::slot::Taker<Taken>), ScanError> {
         let keep = keep.min(SNAPSHOT_MAX);
         let ordered = self.shared.desk.order(keep);
-        let (id, moment) = ordered.ok_or(ScanError::Stopped)?;
+        let (id, taken) = ordered.ok_or(ScanError::Stopped)?;
         self.shared.wake();
-        Ok((Arc::new(Kept { id, shared: Arc::clone(&self.shared) }), moment))
+        Ok((Arc::new(Kept { id, shared: Arc::clone(&self.shared) }), taken))
     }
 }

@@ -28,7 +28,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         orders.released.into_iter().for_each(|id| tell(Keep::Release { id }));
         for (id, limit, giver) in orders.wanted {
             tell(Keep::Hold { id, limit });
-            giver.give(complete.moment);
+            giver.give((complete.moment, self.start.shared.clock.now()));
         }
         is_asked
     }

@@ -59,7 +59,7 @@ pub(super) fn append(
 
 /// The number of entries in the log. Asserts that these are the first ones, complete, and each once.
 #[track_caller]
-fn held(storage: &dyn Storage) -> u64 {
+pub(super) fn held(storage: &dyn Storage) -> u64 {
     let state = scanned(storage).unwrap();
     verify(storage, &state).unwrap();
     let mut found = events(storage).unwrap();

@@ -4,6 +4,7 @@ mod basics;
 mod bytes;
 mod crash;
 mod fake;
+mod merged;
 mod shorten;
 mod threads;
 mod torn;

@@ -70,7 +70,11 @@ fn what_is_kept_survives_a_crash_anywhere_and_what_is_not_goes_in_the_end() {
     assert_eq!(left(&whole, &proven), 2);
     let shortened = whole.after_kill();
     let removed = cut(&shortened, &unwanted).unwrap();
-    assert_eq!(removed.files_removed, 4, "two files, and the streams that named them");
+    assert_eq!(removed.streams_merged, 2);
+    assert_eq!(
+        removed.files_removed, 5,
+        "two files, the streams without them, which are merged, and the merged ones before"
+    );
     let operations = shortened.done().len();
     assert_eq!(left(&shortened, &proven), 0);
     assert_eq!(cut(&shortened, &unwanted).unwrap(), Repaired::default(), "nothing is left to do");

@@ -200,8 +200,10 @@ fn what_a_repair_has_believed_may_not_be_missing_later() {
     let memory = memory();
     let lengths = written(&memory, &[(2, true), (3, false)]);
     let repaired = repair(&*memory, Path::new(PART), 2).unwrap();
-    assert_eq!(repaired, Repaired { streams: 1, files_removed: 1, ..Repaired::default() });
-    assert_eq!(memory.list(stream().parent().unwrap()).unwrap(), ["r1-w0-1.log"]);
+    let changed =
+        Repaired { streams: 1, files_removed: 2, streams_merged: 1, ..Repaired::default() };
+    assert_eq!(repaired, changed);
+    assert_eq!(memory.list(stream().parent().unwrap()).unwrap(), ["merged-0.log"]);
     assert_eq!(events(&*memory).unwrap().len(), 5);
     let bytes = read(&memory, &day());
     put(&memory, &day(), &bytes[..lengths[0].1]);
@@ -251,13 +253,16 @@ fn other_files_are_left_alone() {
         "1970-01-04/r2-w7.log",
         "refused/r1-w0.log",
         "commits/r1-w1-0.log.tmp",
+        "commits/merged-7.log.tmp",
     ];
     for name in foreign.iter().chain(&ours) {
         memory.create_dirs(log.join(name).parent().unwrap()).unwrap();
         put(&memory, &log.join(name), b"x");
     }
     let repaired = repair(&*memory, Path::new(PART), 9).unwrap();
-    assert_eq!(repaired, Repaired { streams: 1, files_removed: 6, ..Repaired::default() });
+    let changed =
+        Repaired { streams: 1, files_removed: 8, streams_merged: 1, ..Repaired::default() };
+    assert_eq!(repaired, changed);
     foreign.iter().for_each(|name| assert_eq!(read(&memory, &log.join(name)), b"x"));
     assert!(ours.iter().all(|name| memory.read(&log.join(name)).is_err()));
     assert_eq!(events(&*memory).unwrap().len(), 2);
