@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::number::Written;
 
 /// Digits after the point of a unit.
-const UNIT_DIGITS: u8 = 9;
+pub(crate) const UNIT_DIGITS: u8 = 9;
 /// Units of 10⁻⁹ in one.
 const UNITS_PER_ONE: u64 = 1_000_000_000;
 /// The most digits before the point that [`Decimal::parse`] accepts; a `u64` holds them.
@@ -132,6 +132,36 @@ impl Decimal {
         self.units == other.units
     }
 
+    /// `units`·10⁻⁹ divided by `count`, in whole steps of 10⁻ᵈⁱᵍⁱᵗˢ, rounded half to even; `None` if that is beyond an
+    /// `i128`.
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub(super) fn ratio(units: i128, count: u64, digits: u32) -> Option<i128> {
+        assert!(count > 0, "no values have no mean: {units} units divided by 0");
+        let divisor = u128::from(count) * u128::from(UNITS_PER_ONE);
+        let dividend = units.unsigned_abs();
+        let power = 10u128.checked_pow(digits)?;
+        let (whole, rest) = match dividend.checked_mul(power) {
+            Some(dividend) => (dividend / divisor, dividend % divisor),
+            // The rest is below 2⁹⁴, so that ten times it is still far below 2¹²⁸.
+            None => (0..digits).try_fold(
+                (dividend / divisor, dividend % divisor),
+                |(whole, rest), _| {
+                    let whole = whole.checked_mul(10)?.checked_add(10 * rest / divisor)?;
+                    Some((whole, 10 * rest % divisor))
+                },
+            )?,
+        };
+        let is_up = match (2 * rest).cmp(&divisor) {
+            Ordering::Less => false,
+            Ordering::Equal => whole % 2 == 1,
+            Ordering::Greater => true,
+        };
+        let size = i128::try_from(whole).ok()?.checked_add(is_up.into())?;
+        Some(if units < 0 { -size } else { size })
+    }
+
     /// `units`·10⁻⁹ divided by `count`, with exactly `digits` digits after the point, rounded half to
     /// even. Exact for every argument: the quotient is found by long division. Never `-0`.
     ///
@@ -175,7 +205,7 @@ impl Decimal {
 
 /// Units in the last of `scale` digits after the point.
 #[inline]
-pub(super) fn step(scale: u8) -> u64 {
+pub(crate) fn step(scale: u8) -> u64 {
     10u64.pow(u32::from(UNIT_DIGITS.saturating_sub(scale)))
 }
 
@@ -500,6 +530,13 @@ mod tests {
         }
 
         #[test]
+        fn differential_ratios_are_those_that_are_printed(units: i128, shift in 0u32..127, count in 1u64.., digits in 0u32..=12) {
+            let units = units >> shift;
+            let text = Decimal::ratio_string(units, count, digits);
+            prop_assert_eq!(Decimal::ratio(units, count, digits), text.replace('.', "").parse().ok());
+        }
+
+        #[test]
         fn oracle_ratio_is_the_nearest(units in -1_000_000_000_000i128..1_000_000_000_000,
                                        count in 1u64..1_000, digits in 0u32..=12) {
             // |printed·count − units·10^(digits − 9)| ≤ count/2, all in whole numbers.
@@ -513,6 +550,7 @@ mod tests {
                 prop_assert_eq!(printed % 2, 0, "{}", text);
             }
             prop_assert!(!text.starts_with('-') || printed != 0);
+            prop_assert_eq!(Decimal::ratio(units, count, digits), Some(printed));
         }
     }
 }

@@ -54,7 +54,11 @@ impl Mean {
     /// The mean as it is printed, with at most nine digits after the point; `None` if it is too large for a decimal.
     pub fn rounded(self) -> Option<Decimal> {
         let digits = (u32::from(self.sum.scale()) + MORE_DIGITS).min(9) as u8;
-        let units: i128 = self.to_string_with(digits.into()).replace('.', "").parse().ok()?;
+        if self.count == 0 {
+            return None;
+        }
+        let (sum, count) = self.positive();
+        let units = Decimal::ratio(sum, count, digits.into())?;
         Some(Decimal::from_billionths(units.checked_mul(step(digits).into())?, digits))
     }
 
@@ -64,9 +68,15 @@ impl Mean {
         if self.count == 0 {
             return String::new();
         }
+        let (sum, count) = self.positive();
+        Decimal::ratio_string(sum, count, digits)
+    }
+
+    /// The sum and the number of values, with the signs that make the number positive.
+    fn positive(self) -> (i128, u64) {
         let sum = self.sum.billionths();
         let sum = if self.count() < 0 { sum.saturating_neg() } else { sum };
-        Decimal::ratio_string(sum, self.count().unsigned_abs(), digits)
+        (sum, self.count().unsigned_abs())
     }
 }
 

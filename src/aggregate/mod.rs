@@ -130,6 +130,7 @@ pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, S
 
 pub use count::Count;
 pub use decimal::{Decimal, DecimalError, Rounded};
+pub(crate) use decimal::{UNIT_DIGITS, step};
 pub use distinct::Distinct;
 pub use extremes::{Max, Min};
 pub use maybe::Maybe;

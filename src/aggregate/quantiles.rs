@@ -126,7 +126,13 @@ impl Quantiles {
 
     /// The stored form of the state.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        // A value of a few digits, and how often it occurs, take about ten bytes.
+        let values = match &self.form {
+            Form::One(_) => 1,
+            Form::Exact(values) => values.as_added().len(),
+            Form::Buckets(buckets) => buckets.runs.as_added().len(),
+        };
+        let mut bytes = Vec::with_capacity(24 + 10 * values);
         codec::encode(self, &mut bytes).expect("a state holds nothing that cannot be encoded");
         bytes
     }

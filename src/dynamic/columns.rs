@@ -1,6 +1,7 @@
 //! Named, typed columns of events.
 
 use super::error::DefinitionError;
+use crate::aggregate::UNIT_DIGITS;
 use crate::schema::{Column, Kind};
 
 /// The columns of the rows of a view's events: names and kinds, each name once. Any value may be null.
@@ -29,9 +30,28 @@ impl Columns {
             if of.iter().any(|column| column.name == name) {
                 return Err(DefinitionError::Twice { name });
             }
-            of.push(Column { name, kind, nullable: true });
+            of.push(Column::new(&name, kind).nullable());
         }
         Ok(Columns(of))
+    }
+
+    /// The same, whose column of decimals with this name has values with at most so many digits after the point, 9 at
+    /// most. Tables of the view say so in their types. A row with a value that has more is wrong.
+    ///
+    /// ```
+    /// use dayfold::dynamic::Columns;
+    /// use dayfold::schema::Kind;
+    ///
+    /// let columns = Columns::new([("price", Kind::Decimal)]).unwrap().scaled("price", 2);
+    /// assert_eq!(columns.iter().next().unwrap().scale, Some(2));
+    /// ```
+    #[must_use]
+    pub fn scaled(mut self, name: &str, digits: u8) -> Columns {
+        let named = self.0.iter_mut().find(|column| column.name == name);
+        if let Some(column) = named.filter(|column| column.kind == Kind::Decimal) {
+            column.scale = Some(digits).filter(|digits| *digits < UNIT_DIGITS);
+        }
+        self
     }
 
     /// The number of them.
@@ -57,6 +77,11 @@ impl Columns {
     #[inline]
     pub(super) fn kind(&self, at: usize) -> Option<Kind> {
         self.0.get(at).map(|column| column.kind)
+    }
+
+    #[inline]
+    pub(super) fn scale(&self, at: usize) -> Option<u8> {
+        self.0.get(at)?.scale
     }
 
     pub(super) fn name(&self, at: usize) -> &str {

@@ -122,6 +122,19 @@ impl Reduce {
         })
     }
 
+    /// Whether it has no more digits after the point than its values.
+    fn keeps_digits(&self) -> bool {
+        matches!(
+            self,
+            Reduce::Sum(_)
+                | Reduce::Min(_)
+                | Reduce::Max(_)
+                | Reduce::First(_)
+                | Reduce::Last(_)
+                | Reduce::Quantile(..)
+        )
+    }
+
     /// The kinds of values that it takes.
     fn expected(&self) -> &'static str {
         match self {
@@ -391,10 +404,12 @@ impl ViewDef {
     /// The measures, with their names.
     fn shown_as(&self) -> Vec<Measure> {
         let measure = |(name, reduce): &(String, Reduce)| {
-            let kind = reduce.column().and_then(|column| self.columns.position(column));
-            let kind = kind.map_or(Kind::Integer, |at| self.kind(at));
+            let column = reduce.column().and_then(|column| self.columns.position(column));
+            let kind = column.map_or(Kind::Integer, |at| self.kind(at));
             let (_, _, measure) = reduce.made_of(kind).expect("the kind was checked");
-            Measure { name: name.clone(), ..measure }
+            let scale = column.and_then(|at| self.columns.scale(at));
+            let scale = scale.filter(|_| reduce.keeps_digits());
+            Measure { name: name.clone(), scale, ..measure }
         };
         self.measures.iter().map(measure).collect()
     }
@@ -404,7 +419,7 @@ impl ViewDef {
         let (cells, shown) = self.cells();
         let columns = self.key.iter().map(|&at| Column {
             nullable: true,
-            ..Column::new(self.columns.name(at), self.kind(at))
+            ..Column::new(self.columns.name(at), self.kind(at)).scaled(self.columns.scale(at))
         });
         let parameters = shown.into_iter().flat_map(Shown::parameters).collect();
         let ids: Vec<String> = cells.iter().map(|(kind, _)| kind.id()).collect();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Columns, RowValue};
-use crate::aggregate::Decimal;
+use crate::aggregate::{Decimal, step};
 use crate::schema::Kind;
 
 /// Integers have 64 bits and a sign, so that a sum of them cannot overflow.
@@ -14,7 +14,8 @@ const DECIMAL_MOST: u128 = 1 << 95;
 /// The values of one event for the [`Columns`] of a view. Values that are not set are null.
 ///
 /// A row is wrong if a value has another kind than its column, or a number is too large for sums: an integer beyond 64
-/// bits and a sign, or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer and is
+/// bits and a sign, or a decimal beyond 3.9·10¹⁹, or a decimal has more digits than its column is
+/// [said to have](Columns::scaled). An event with such a row is refused: it is in no answer and is
 /// counted in the certificates of answers, and the first one is logged through `tracing`.
 ///
 /// ```
@@ -81,6 +82,18 @@ pub enum RowError {
         /// The column.
         column: String,
     },
+    /// A decimal with more digits after the point than its column has.
+    #[error(
+        "column '{column}': {value} has more than {scale} digits after the point: round it, or state more digits for the column"
+    )]
+    TooFine {
+        /// The column.
+        column: String,
+        /// The value.
+        value: Decimal,
+        /// The digits after the point that values of the column have at most.
+        scale: u8,
+    },
     /// Bytes that are no row of the view.
     #[error("these bytes are no row of a view with this key and these measures")]
     State,
@@ -119,11 +132,25 @@ impl<'a> RowBuilder<'a> {
             return self.refuse(RowError::NoColumn { at, columns: self.columns.len() });
         };
         let value = value.into();
+        if let (RowValue::Decimal(number), Some(scale)) = (&value, self.columns.scale(at)) {
+            return self.set_scaled(at, *number, scale);
+        }
         if is_of(kind, &value) {
             self.values[at] = value;
         } else {
             self.convert(at, kind, value);
         }
+    }
+
+    /// Sets a decimal of a column whose values have so many digits after the point at most.
+    fn set_scaled(&mut self, at: usize, number: Decimal, scale: u8) {
+        if number.billionths() % i128::from(step(scale)) != 0 {
+            let column = self.columns.name(at).to_owned();
+            return self.refuse(RowError::TooFine { column, value: number, scale });
+        }
+        // Quantiles have as many digits as the values were written with.
+        let number = Decimal::from_billionths(number.billionths(), number.scale().min(scale));
+        self.convert(at, Kind::Decimal, RowValue::Decimal(number));
     }
 
     fn convert(&mut self, at: usize, kind: Kind, value: RowValue<'a>) {

@@ -49,7 +49,7 @@ use std::path::PathBuf;
 
 use crate::batch::{BatchError, in_key_order};
 use crate::codec::pack_row;
-use crate::schema::{Column, Kind, RowReader, Unread, Value, ViewSchema};
+use crate::schema::{Column, Kind, Measure, RowReader, Unread, Value, ViewSchema};
 use crate::store::{Storage, StoreError, ViewReport};
 use crate::time::{Day, DayRange};
 
@@ -160,11 +160,7 @@ impl<'a> SealedRows<'a> {
         let mut columns = vec![self.reader.period()];
         columns.extend_from_slice(self.reader.key_columns());
         let measures = self.reader.measures().into_iter().flatten();
-        columns.extend(measures.map(|measure| Column {
-            name: measure.name.clone(),
-            kind: measure.kind,
-            nullable: measure.nullable,
-        }));
+        columns.extend(measures.map(Measure::column));
         columns.push(Column::new("sealed", Kind::Boolean));
         columns.extend(self.states.then(|| Column::new("_state", Kind::Bytes)));
         columns
@@ -183,7 +179,7 @@ impl<'a> SealedRows<'a> {
         for files in live.chunk_by(|a, b| a.day == b.day) {
             let day = files[0].day;
             let open = |batch: &&crate::store::LiveBatch| {
-                let raw = crate::store::open_raw(self.storage, batch)?;
+                let raw = crate::store::open_once(self.storage, batch)?;
                 Ok((raw, batch.coverage))
             };
             let opened = files.iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;

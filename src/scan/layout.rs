@@ -185,10 +185,7 @@ fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Col
         all.extend(key.map(|(at, column)| (column, Shows::Key(at))));
     }
     let measures = || measures.iter().enumerate();
-    all.extend(measures().map(|(at, measure)| {
-        let (name, kind, nullable) = (measure.name.clone(), measure.kind, measure.nullable);
-        (Column { name, kind, nullable }, Shows::Measure(at))
-    }));
+    all.extend(measures().map(|(at, measure)| (measure.column(), Shows::Measure(at))));
     all.push((Column::new("sealed", Kind::Boolean), Shows::Sealed));
     if scan.layers {
         let revision = Column { nullable: true, ..Column::new("revision", schema.period().kind) };
@@ -197,7 +194,7 @@ fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Col
             all.push((Column::new(called, Kind::Boolean), Shows::HasLayer(layer)));
             all.extend(measures().map(|(at, measure)| {
                 let name = format!("{called}.{}", measure.name);
-                let column = Column { nullable: true, ..Column::new(&name, measure.kind) };
+                let column = Column { name, nullable: true, ..measure.column() };
                 (column, Shows::LayerMeasure(layer, at))
             }));
         }

@@ -56,6 +56,7 @@ impl fmt::Display for Kind {
 
 /// A column of a view's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredColumn", into = "StoredColumn")]
 #[non_exhaustive]
 pub struct Column {
     /// The name.
@@ -64,12 +65,14 @@ pub struct Column {
     pub kind: Kind,
     /// Whether a value may be null.
     pub nullable: bool,
+    /// For decimals: how many digits after the point a value has at most, if that is known.
+    pub scale: Option<u8>,
 }
 
 impl Column {
     /// A column whose values are never null.
     pub fn new(name: &str, kind: Kind) -> Column {
-        Column { name: name.to_owned(), kind, nullable: false }
+        Column { name: name.to_owned(), kind, nullable: false, scale: None }
     }
 
     /// The same, but values may be null.
@@ -77,10 +80,25 @@ impl Column {
     pub fn nullable(self) -> Column {
         Column { nullable: true, ..self }
     }
+
+    /// The same, of decimals with this many digits after the point at most.
+    #[must_use]
+    pub fn scaled(self, scale: Option<u8>) -> Column {
+        Column { scale, ..self }
+    }
+
+    /// Its type, as texts show it: the kind, and the digits after the point if they are known, as in `decimal(2)`.
+    pub fn type_text(&self) -> String {
+        match self.scale {
+            Some(scale) => format!("{}({scale})", self.kind),
+            None => self.kind.to_string(),
+        }
+    }
 }
 
 /// A column that a view computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredMeasure", into = "StoredMeasure")]
 #[non_exhaustive]
 pub struct Measure {
     /// The name.
@@ -92,12 +110,14 @@ pub struct Measure {
     /// Whether the sum over rows is meaningful: it is for counts and sums, but not for means, extremes, distinct counts
     /// and quantiles.
     pub additive: bool,
+    /// For decimals: how many digits after the point a value has at most, if that is known.
+    pub scale: Option<u8>,
 }
 
 impl Measure {
     /// A measure whose values are never null, and do not add up.
     pub fn new(name: &str, kind: Kind) -> Measure {
-        Measure { name: name.to_owned(), kind, nullable: false, additive: false }
+        Measure { name: name.to_owned(), kind, nullable: false, additive: false, scale: None }
     }
 
     /// The same, but values may be null.
@@ -110,6 +130,104 @@ impl Measure {
     #[must_use]
     pub fn additive(self) -> Measure {
         Measure { additive: true, ..self }
+    }
+
+    /// The same, of decimals with this many digits after the point at most.
+    #[must_use]
+    pub fn scaled(self, scale: Option<u8>) -> Measure {
+        Measure { scale, ..self }
+    }
+
+    /// The measure as a column of a table.
+    pub fn column(&self) -> Column {
+        let Measure { name, kind, nullable, scale, .. } = self.clone();
+        Column { name, kind, nullable, scale }
+    }
+}
+
+/// A kind as a data folder has it. Kinds of decimals with a known number of digits came later.
+#[derive(Serialize, Deserialize)]
+enum StoredKind {
+    Text,
+    Integer,
+    Decimal,
+    Boolean,
+    Date,
+    Timestamp,
+    Bytes,
+    Scaled(u8),
+}
+
+impl StoredKind {
+    fn of(kind: Kind, scale: Option<u8>) -> StoredKind {
+        match (kind, scale) {
+            (Kind::Text, _) => StoredKind::Text,
+            (Kind::Integer, _) => StoredKind::Integer,
+            (Kind::Decimal, None) => StoredKind::Decimal,
+            (Kind::Decimal, Some(scale)) => StoredKind::Scaled(scale),
+            (Kind::Boolean, _) => StoredKind::Boolean,
+            (Kind::Date, _) => StoredKind::Date,
+            (Kind::Timestamp, _) => StoredKind::Timestamp,
+            (Kind::Bytes, _) => StoredKind::Bytes,
+        }
+    }
+
+    fn kind(self) -> (Kind, Option<u8>) {
+        match self {
+            StoredKind::Text => (Kind::Text, None),
+            StoredKind::Integer => (Kind::Integer, None),
+            StoredKind::Decimal => (Kind::Decimal, None),
+            StoredKind::Boolean => (Kind::Boolean, None),
+            StoredKind::Date => (Kind::Date, None),
+            StoredKind::Timestamp => (Kind::Timestamp, None),
+            StoredKind::Bytes => (Kind::Bytes, None),
+            StoredKind::Scaled(scale) => (Kind::Decimal, Some(scale).filter(|scale| *scale <= 9)),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredColumn {
+    name: String,
+    kind: StoredKind,
+    nullable: bool,
+}
+
+impl From<Column> for StoredColumn {
+    fn from(column: Column) -> StoredColumn {
+        let Column { name, kind, nullable, scale } = column;
+        StoredColumn { name, kind: StoredKind::of(kind, scale), nullable }
+    }
+}
+
+impl From<StoredColumn> for Column {
+    fn from(stored: StoredColumn) -> Column {
+        let StoredColumn { name, kind, nullable } = stored;
+        let (kind, scale) = kind.kind();
+        Column { name, kind, nullable, scale }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMeasure {
+    name: String,
+    kind: StoredKind,
+    nullable: bool,
+    additive: bool,
+}
+
+impl From<Measure> for StoredMeasure {
+    fn from(measure: Measure) -> StoredMeasure {
+        let Measure { name, kind, nullable, additive, scale } = measure;
+        StoredMeasure { name, kind: StoredKind::of(kind, scale), nullable, additive }
+    }
+}
+
+impl From<StoredMeasure> for Measure {
+    fn from(stored: StoredMeasure) -> Measure {
+        let StoredMeasure { name, kind, nullable, additive } = stored;
+        let (kind, scale) = kind.kind();
+        Measure { name, kind, nullable, additive, scale }
     }
 }
 

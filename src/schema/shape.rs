@@ -121,7 +121,9 @@ pub struct Presented<'a> {
 
 impl<'a> Presented<'a> {
     pub(crate) fn new(lists: &'a [u32], wanted: Option<&'a [bool]>) -> Presented<'a> {
-        Presented { lists, wanted, ..Presented::default() }
+        // Most often there is a value for each of them.
+        let values = Vec::with_capacity(wanted.map_or(0, <[bool]>::len));
+        Presented { values, lists, wanted, ..Presented::default() }
     }
 
     /// Adds the value of the next measure. It is computed only if requested.

@@ -178,14 +178,15 @@ fn taken(mut columns: Vec<Column>, names: &mut Unique) -> Vec<Column> {
 }
 
 impl fmt::Display for ViewSchema {
-    /// The columns of the key and the measures, with their kinds: `?` if a value may be null, `+` if values add up.
+    /// The columns of the key and the measures, with their kinds: `decimal(2)` if values have two digits after the point
+    /// at most, `?` if a value may be null, `+` if values add up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |is_so: bool, mark: &'static str| if is_so { mark } else { "" };
         let key = self.key.iter();
-        let key = key.map(|c| format!("{} {}{}", c.name, c.kind, mark(c.nullable, "?")));
+        let key = key.map(|c| format!("{} {}{}", c.name, c.type_text(), mark(c.nullable, "?")));
         let measure = |m: &Measure| {
             let (nullable, additive) = (mark(m.nullable, "?"), mark(m.additive, " +"));
-            format!("{} {}{nullable}{additive}", m.name, m.kind)
+            format!("{} {}{nullable}{additive}", m.name, m.column().type_text())
         };
         let measures: Vec<String> = self.measures.iter().map(measure).collect();
         write!(f, "{}; {}", key.collect::<Vec<_>>().join(", "), measures.join(", "))

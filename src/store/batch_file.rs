@@ -38,6 +38,21 @@ pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBa
     check_raw(bytes_of(storage, &batch.path, batch.packed)?, batch)
 }
 
+/// Files up to this size are read by [`open_once`]: to map and unmap them takes longer.
+const READ_BYTES: u64 = 256 << 10;
+
+/// The same, for a file that is read once, from its beginning to its end.
+pub(crate) fn open_once(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+    if batch.packed.is_some() || batch.bytes > READ_BYTES {
+        return open_raw(storage, batch);
+    }
+    match storage.read(&batch.path) {
+        Ok(bytes) => check_raw(bytes.into(), batch),
+        // It says what is wrong.
+        Err(_) => open_raw(storage, batch),
+    }
+}
+
 /// Compares the bytes of a file with its entry in the manifest.
 pub(super) fn check_raw(bytes: Bytes, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
     let path = &batch.path;

@@ -132,7 +132,7 @@ mod whole;
 mod zones;
 
 pub use backup::{BackupError, BackupReport, backup};
-pub(crate) use batch_file::open_raw;
+pub(crate) use batch_file::open_once;
 pub(crate) use config::Packing;
 pub use config::{RunState, StoreConfig};
 pub use disk::Disk;

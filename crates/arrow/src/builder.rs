@@ -7,10 +7,9 @@ use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
-use arrow_schema::DataType;
 use dayfold::schema::{Kind, Value};
 
-use crate::{BILLIONTHS_MAX, DECIMAL};
+use crate::{BILLIONTHS_MAX, FINE, decimal_type, step};
 
 /// Readers expect integers of 64 bits.
 const WIDE: &str = "an integer of at most 64 bits";
@@ -29,7 +28,11 @@ const WIDE: &str = "an integer of at most 64 bits";
 /// # Ok::<(), &str>(())
 /// ```
 #[derive(Debug)]
-pub struct Builder(Of);
+pub struct Builder {
+    of: Of,
+    /// Billionths in a unit of a decimal column.
+    step: i128,
+}
 
 #[derive(Debug)]
 enum Of {
@@ -45,19 +48,28 @@ enum Of {
 impl Builder {
     /// A column of a kind, without values.
     pub fn new(kind: Kind) -> Builder {
-        Builder(match kind {
+        let of = match kind {
             Kind::Text => Of::Text(StringBuilder::new()),
             Kind::Integer => Of::Integer(Int64Builder::new()),
-            Kind::Decimal => Of::Decimal(
-                Decimal128Builder::new().with_data_type(DataType::Decimal128(DECIMAL.0, DECIMAL.1)),
-            ),
+            Kind::Decimal => Of::Decimal(decimals(None)),
             Kind::Boolean => Of::Boolean(BooleanBuilder::new()),
             Kind::Date => Of::Date(Date32Builder::new()),
             Kind::Timestamp => {
                 Of::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
             }
             _ => Of::Bytes(BinaryBuilder::new()),
-        })
+        };
+        Builder { of, step: step(None) }
+    }
+
+    /// The same, of decimals with this many digits after the point. It must not have values yet.
+    #[must_use]
+    pub fn scaled(self, scale: Option<u8>) -> Builder {
+        let of = match self.of {
+            Of::Decimal(_) => Of::Decimal(decimals(scale)),
+            other => other,
+        };
+        Builder { of, step: step(scale) }
     }
 
     /// Adds a value.
@@ -65,7 +77,7 @@ impl Builder {
     /// # Errors
     /// What the column expects, if the value does not fit.
     pub fn push(&mut self, value: &Value) -> Result<(), &'static str> {
-        match (&mut self.0, value) {
+        match (&mut self.of, value) {
             (Of::Text(builder), Value::Text(text)) => builder.append_value(text),
             (Of::Text(builder), Value::Null) => builder.append_null(),
             (Of::Integer(builder), Value::Integer(number)) => {
@@ -79,7 +91,10 @@ impl Builder {
                 if billionths.unsigned_abs() > BILLIONTHS_MAX {
                     return Err("a number of at most 29 digits before the point");
                 }
-                builder.append_value(billionths);
+                if billionths % self.step != 0 {
+                    return Err(FINE);
+                }
+                builder.append_value(billionths / self.step);
             }
             (Of::Decimal(builder), Value::Null) => builder.append_null(),
             (Of::Boolean(builder), Value::Boolean(is_so)) => builder.append_value(*is_so),
@@ -100,7 +115,7 @@ impl Builder {
 
     /// Returns the column so far, and begins the next one.
     pub fn finish(&mut self) -> ArrayRef {
-        match &mut self.0 {
+        match &mut self.of {
             Of::Text(builder) => Arc::new(builder.finish()),
             Of::Integer(builder) => Arc::new(builder.finish()),
             Of::Decimal(builder) => Arc::new(builder.finish()),
@@ -110,4 +125,8 @@ impl Builder {
             Of::Bytes(builder) => Arc::new(builder.finish()),
         }
     }
+}
+
+fn decimals(scale: Option<u8>) -> Decimal128Builder {
+    Decimal128Builder::new().with_data_type(decimal_type(scale))
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | text | `Utf8` |
 //! | integer | `Int64` |
-//! | decimal | `Decimal128(38, 9)` |
+//! | decimal | `Decimal128(38, 9)`, or with as many digits after the point as its [`Column`] is known to have |
 //! | boolean | `Boolean` |
 //! | date | `Date32` |
 //! | timestamp | `Timestamp(Microsecond, "UTC")` |
@@ -66,6 +66,20 @@ pub use builder::Builder;
 /// Digits of a decimal column, and how many of them are after the point: as many as a [`Decimal`] has.
 pub const DECIMAL: (u8, i8) = (38, 9);
 
+/// What a column with fewer digits after the point expects.
+pub(crate) const FINE: &str =
+    "no more digits after the point than the column has: rebuild the view, or state more digits";
+
+/// The type of decimals with this many digits after the point, or of all of them.
+pub(crate) fn decimal_type(scale: Option<u8>) -> DataType {
+    DataType::Decimal128(DECIMAL.0, scale.map_or(DECIMAL.1, |scale| scale.min(9) as i8))
+}
+
+/// Billionths in a unit of decimals with this many digits after the point.
+pub(crate) fn step(scale: Option<u8>) -> i128 {
+    10i128.pow(9 - u32::from(scale.unwrap_or(9).min(9)))
+}
+
 /// The greatest number of billionths that 38 digits hold.
 pub(crate) const BILLIONTHS_MAX: u128 = 10u128.pow(38) - 1;
 
@@ -88,12 +102,28 @@ pub enum ArrowError {
     Schema(#[from] arrow_schema::ArrowError),
 }
 
-/// The type of columns of a kind.
+/// The type of a column.
+///
+/// ```
+/// use arrow_schema::DataType;
+/// use dayfold::schema::{Column, Kind};
+///
+/// let price = Column::new("price", Kind::Decimal).scaled(Some(2));
+/// assert_eq!(dayfold_arrow::column_type(&price), DataType::Decimal128(38, 2));
+/// ```
+pub fn column_type(column: &Column) -> DataType {
+    match column.kind {
+        Kind::Decimal => decimal_type(column.scale),
+        kind => data_type(kind),
+    }
+}
+
+/// The type of columns of a kind. [`column_type`] knows the digits of decimals.
 pub fn data_type(kind: Kind) -> DataType {
     match kind {
         Kind::Text => DataType::Utf8,
         Kind::Integer => DataType::Int64,
-        Kind::Decimal => DataType::Decimal128(DECIMAL.0, DECIMAL.1),
+        Kind::Decimal => decimal_type(None),
         Kind::Boolean => DataType::Boolean,
         Kind::Date => DataType::Date32,
         Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -104,7 +134,7 @@ pub fn data_type(kind: Kind) -> DataType {
 
 /// Columns of a scan as fields of a schema.
 pub fn schema(columns: &[Column]) -> SchemaRef {
-    let field = |column: &Column| Field::new(&column.name, data_type(column.kind), column.nullable);
+    let field = |column: &Column| Field::new(&column.name, column_type(column), column.nullable);
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
@@ -149,10 +179,19 @@ fn array(cells: &Cells, column: &Column) -> Result<ArrayRef, ArrowError> {
             if let Some(wide) = numbers.iter().find(wide) {
                 return Err(misfit(wide.to_string(), "at most 29 digits before the point"));
             }
-            let billionths: ScalarBuffer<i128> =
-                numbers.iter().map(|number| number.billionths()).collect();
-            let array = Decimal128Array::try_new(billionths, nulls)?;
-            Arc::new(array.with_precision_and_scale(DECIMAL.0, DECIMAL.1)?)
+            let step = step(column.scale);
+            // Without this, numbers with all digits would be divided by one.
+            let units: ScalarBuffer<i128> = match step {
+                1 => numbers.iter().map(|number| number.billionths()).collect(),
+                step => {
+                    let fine = |number: &&Decimal| number.billionths() % step != 0;
+                    if let Some(fine) = numbers.iter().find(fine) {
+                        return Err(misfit(fine.to_string(), FINE));
+                    }
+                    numbers.iter().map(|number| number.billionths() / step).collect()
+                }
+            };
+            Arc::new(Decimal128Array::try_new(units, nulls)?.with_data_type(column_type(column)))
         }
         Cell::Boolean(values) => {
             Arc::new(BooleanArray::new(BooleanBuffer::from(&values[..]), nulls))

@@ -6,6 +6,7 @@
 //!
 //! `URL` is `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the features `aws`, `gcp`,
 //! `azure` and `hdfs`. If no views are named, all are exported. `AUDIT=1` compares the lake with the folder afterwards.
+//! `DAYS_PER_COMMIT` is the most days of one commit.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +40,11 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
         let report = inspect(&Disk, &folder)?;
         views = report.views.into_iter().map(|view| view.record.name).collect();
     }
-    let lake = Lake::open(&url, LakeOptions::default().layout(layout))?;
+    let mut options = LakeOptions::default().layout(layout);
+    if let Ok(days) = std::env::var("DAYS_PER_COMMIT") {
+        options = options.days_per_commit(days.parse()?);
+    }
+    let lake = Lake::open(&url, options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut is_right = true;
     for view in views {

@@ -8,7 +8,7 @@ use dayfold::time::Day;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::LakeError;
-use crate::columns::Builders;
+use crate::columns::{Builders, arrow_schema};
 use crate::commit::Exported;
 use crate::folder::View;
 use crate::guard::guarded;
@@ -21,7 +21,7 @@ const BATCH_ROWS: usize = 4_096;
 /// The error of a day in the lake, if there is one.
 pub(crate) async fn compare(
     place: &Location,
-    view: &View<'_>,
+    view: &View,
     table: &Table,
     day: Day,
     exported: &Exported,
@@ -45,7 +45,7 @@ pub(crate) async fn compare(
     };
 
     let skipped = view.columns().len() - table.columns().len();
-    let mut builders = Builders::new(table.columns().to_vec());
+    let mut builders = Builders::new(table.columns(), arrow_schema(table.columns()));
     let mut wrong = None;
     let mut rows = 0;
     view.each(day, |row| {

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use dayfold::schema::{Column, Kind, Value};
-use dayfold_arrow::{Builder, data_type};
+use dayfold_arrow::{Builder, column_type};
 
 use crate::LakeError;
 
 /// Where Parquet and Iceberg find the number of a column, which stays when the column is renamed.
 const FIELD_ID: &str = "PARQUET:field_id";
+
+/// Digits of decimals after the point, if no column says that it has fewer.
+pub(crate) const DIGITS_MAX: u8 = dayfold_arrow::DECIMAL.1 as u8;
 
 /// A column of a table in a lake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(crate) struct TableColumn {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
+    /// Digits of decimals after the point, if they are known.
+    pub(crate) scale: Option<u8>,
 }
 
 impl TableColumn {
@@ -31,13 +36,24 @@ impl TableColumn {
             name: column.name.clone(),
             kind: column.kind,
             nullable: column.nullable,
+            scale: column.scale,
         });
         numbered.collect()
     }
 
+    /// The digits after the point of the column's type, if it has decimals.
+    pub(crate) fn digits(&self) -> Option<u8> {
+        (self.kind == Kind::Decimal).then(|| self.scale.unwrap_or(DIGITS_MAX))
+    }
+
+    /// The same column of a view.
+    pub(crate) fn column(&self) -> Column {
+        Column::new(&self.name, self.kind).scaled(self.scale)
+    }
+
     fn field(&self) -> Field {
         let id = HashMap::from([(FIELD_ID.to_owned(), self.id.to_string())]);
-        Field::new(&self.name, data_type(self.kind), self.nullable).with_metadata(id)
+        Field::new(&self.name, column_type(&self.column()), self.nullable).with_metadata(id)
     }
 }
 
@@ -55,13 +71,11 @@ pub(crate) struct Builders {
 }
 
 impl Builders {
-    pub(crate) fn new(columns: Vec<TableColumn>) -> Builders {
-        let builders = columns.iter().map(|column| Builder::new(column.kind)).collect();
-        Builders { schema: arrow_schema(&columns), columns, builders, rows: 0 }
-    }
-
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+    /// Builders of these columns, whose Arrow schema this is.
+    pub(crate) fn new(columns: &[TableColumn], schema: SchemaRef) -> Builders {
+        let builders =
+            columns.iter().map(|column| Builder::new(column.kind).scaled(column.scale)).collect();
+        Builders { columns: columns.to_vec(), schema, builders, rows: 0 }
     }
 
     /// Rows that have not been taken yet.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dayfold::time::Day;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
 use crate::cut::Cut;
-use crate::file::Bounds;
 
 /// A day in the lake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
-use dayfold::store::{self, Disk, FolderReport, PartReport, SealedPeriod, ViewReport};
+use dayfold::store::{self, Disk, FolderReport, SealedPeriod, ViewReport};
 use dayfold::time::{Day, DayRange};
 use dayfold::view::Closing;
 
@@ -25,13 +26,14 @@ pub(crate) struct Sealed {
 
 /// The state of a data folder when it was read. A program may be writing it.
 pub(crate) struct Looked {
-    report: FolderReport,
+    report: Arc<FolderReport>,
 }
 
-/// A view of it.
-pub(crate) struct View<'a> {
-    report: &'a ViewReport,
-    parts: &'a [PartReport],
+/// A view of it. Threads that write its days share it.
+pub(crate) struct View {
+    folder: Arc<FolderReport>,
+    /// The place of the view in the folder's report.
+    at: usize,
     options: RowOptions,
     /// Measures that are left out.
     without: BTreeSet<String>,
@@ -40,7 +42,7 @@ pub(crate) struct View<'a> {
 
 impl Looked {
     pub(crate) fn at(folder: &Path) -> Result<Looked, LakeError> {
-        Ok(Looked { report: store::inspect(&Disk, folder)? })
+        Ok(Looked { report: Arc::new(store::inspect(&Disk, folder)?) })
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {
@@ -52,9 +54,9 @@ impl Looked {
         name: &str,
         (sketches, states): (bool, bool),
         without: BTreeSet<String>,
-    ) -> Result<View<'_>, LakeError> {
-        let report = self.report.views.iter().find(|view| view.record.name == name);
-        let report = report.ok_or_else(|| LakeError::NoView {
+    ) -> Result<View, LakeError> {
+        let at = self.report.views.iter().position(|view| view.record.name == name);
+        let at = at.ok_or_else(|| LakeError::NoView {
             view: name.to_owned(),
             known: match self.names().join(", ") {
                 none if none.is_empty() => {
@@ -64,18 +66,22 @@ impl Looked {
             },
         })?;
         let options = RowOptions::default().sketches(sketches).states(states);
-        Ok(View { report, parts: &self.report.parts, options, without, states })
+        Ok(View { folder: Arc::clone(&self.report), at, options, without, states })
     }
 }
 
-impl View<'_> {
+impl View {
+    fn report(&self) -> &ViewReport {
+        &self.folder.views[self.at]
+    }
+
     pub(crate) fn name(&self) -> &str {
-        &self.report.record.name
+        &self.report().record.name
     }
 
     /// The table's description of the view.
     pub(crate) fn about(&self) -> BTreeMap<String, String> {
-        let record = &self.report.record;
+        let record = &self.report().record;
         let about = [
             (crate::iceberg::VIEW, record.name.clone()),
             ("dayfold.zone", record.zone.clone()),
@@ -88,9 +94,9 @@ impl View<'_> {
 
     /// The state of the sealed days now.
     pub(crate) fn certificate(&self) -> BTreeMap<String, String> {
-        let through = self.report.closed_through.map(|day| day.to_string());
+        let through = self.report().closed_through.map(|day| day.to_string());
         let through = through.unwrap_or_else(|| "none".to_owned());
-        let edition = self.report.redefined.to_string();
+        let edition = self.report().redefined.to_string();
         let mut certificate =
             vec![("dayfold.sealed-through", through), ("dayfold.edition", edition)];
         if let Some(last) = self.last_closing() {
@@ -106,24 +112,24 @@ impl View<'_> {
 
     /// How many columns the rows of a day are sorted by.
     pub(crate) fn keys(&self) -> usize {
-        self.report.schema.as_ref().map_or(0, |schema| schema.key.len())
+        self.report().schema.as_ref().map_or(0, |schema| schema.key.len())
     }
 
     /// The last sealed closing: late events may be sealed before the day that they came on has closed.
     pub(crate) fn last_closing(&self) -> Option<Closing> {
-        let through = Closing::of(self.report.closed_through?);
-        let revisions = self.report.revisions.iter().map(|batch| batch.revision());
+        let through = Closing::of(self.report().closed_through?);
+        let revisions = self.report().revisions.iter().map(|batch| batch.revision());
         Some(revisions.fold(through, Closing::max))
     }
 
     /// The last sealed day.
     pub(crate) fn through(&self) -> Option<Day> {
-        self.report.closed_through
+        self.report().closed_through
     }
 
     /// The sealed days that have rows.
     pub(crate) fn days(&self) -> BTreeMap<Day, Sealed> {
-        let periods = self.report.periods();
+        let periods = self.report().periods();
         periods.into_iter().map(|(day, period)| (day, self.sealed(&period))).collect()
     }
 
@@ -138,7 +144,7 @@ impl View<'_> {
             }
             Some(floor) => format!("r{}-f{floor}", period::in_path(files[0].closing)),
         });
-        let edition = self.report.redefined;
+        let edition = self.report().redefined;
         // Files that have states are others than those without.
         let states = if self.states { "-s" } else { "" };
         let version =
@@ -149,13 +155,13 @@ impl View<'_> {
     /// Whether every process has committed its files of a day. A process with prepared files commits them after the
     /// first process has committed; until then its files exist, but nothing names them.
     pub(crate) fn is_settled(&self, day: Day) -> Result<bool, LakeError> {
-        if self.parts.len() == 1 {
+        if self.folder.parts.len() == 1 {
             return Ok(true);
         }
-        let of_day = self.report.revisions.iter().filter(|batch| batch.day == day);
+        let of_day = self.report().revisions.iter().filter(|batch| batch.day == day);
         let named: BTreeSet<&PathBuf> = of_day.clone().map(|batch| &batch.path).collect();
-        let views = self.parts.iter().map(|part| part.path.join("views"));
-        let name = &self.report.record.name;
+        let views = self.folder.parts.iter().map(|part| part.path.join("views"));
+        let name = &self.report().record.name;
         for folder in views.map(|views| views.join(name).join(period::in_path(day))) {
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
@@ -175,7 +181,7 @@ impl View<'_> {
 
     fn rows_of(&self, days: DayRange) -> SealedRows<'_> {
         let without = self.without.iter().map(String::as_str);
-        SealedRows::new(&Disk, self.report, self.options.days(days)).without(without)
+        SealedRows::new(&Disk, self.report(), self.options.days(days)).without(without)
     }
 
     /// Visits the rows of a day, in the order of keys.

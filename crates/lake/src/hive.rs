@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfold::time::Day;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::TableColumn;
+use crate::columns::{DIGITS_MAX, TableColumn};
 use crate::commit::{Commit, Exported};
 use crate::folder::GRAIN;
 use crate::store::Location;
@@ -41,6 +41,9 @@ struct HiveState {
     /// The view, and its definition at the last export.
     about: BTreeMap<String, String>,
     days: BTreeMap<String, Exported>,
+    /// The digits after the point of each column of decimals. Tables of earlier versions have 9 in all of them.
+    #[serde(default)]
+    digits: Option<BTreeMap<String, u8>>,
 }
 
 impl Hive {
@@ -52,7 +55,8 @@ impl Hive {
     ) -> Result<Hive, LakeError> {
         let period = columns.remove(0).name;
         let mut table = Hive { place, period, columns, about, days: BTreeMap::new() };
-        let wrong = |what: String| LakeError::Table { path: table.place.url_of(STATE), what };
+        let state_url = table.place.url_of(STATE);
+        let wrong = |what: String| LakeError::Table { path: state_url.clone(), what };
         let state = match table.place.get(STATE).await? {
             Some(bytes) => Some(
                 serde_json::from_slice::<HiveState>(&bytes)
@@ -71,6 +75,7 @@ impl Hive {
                     table.period
                 )));
             }
+            keep_digits(&mut table.columns, state.digits.as_ref(), table.place.url())?;
             for (day, exported) in state.days {
                 let day =
                     Day::parse_period(&day).map_err(|_| wrong(format!("'{day}' is no period")))?;
@@ -116,6 +121,7 @@ impl Hive {
 
     /// Records files that are in place, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
+        self.place.settle().await?;
         for day in &commit.removed {
             self.place.delete(&self.path(*day)).await?;
             self.days.remove(day);
@@ -132,8 +138,33 @@ impl Hive {
         let mut about = self.about.clone();
         about.extend(commit.certificate.clone());
         let days = self.days.iter().map(|(day, exported)| (day.to_string(), exported.clone()));
-        let state = HiveState { format: FORMAT, about, days: days.collect() };
+        let digits =
+            self.columns.iter().filter_map(|column| Some((column.name.clone(), column.digits()?)));
+        let digits = Some(digits.collect());
+        let state = HiveState { format: FORMAT, about, days: days.collect(), digits };
         let bytes = serde_json::to_vec(&state).expect("texts and numbers are JSON");
         self.place.put(STATE, bytes).await
     }
+}
+
+/// Gives columns of decimals the digits after the point that the table's files have, so that all of them have one type.
+fn keep_digits(
+    columns: &mut [TableColumn],
+    known: Option<&BTreeMap<String, u8>>,
+    table: &str,
+) -> Result<(), LakeError> {
+    for column in columns {
+        let known = known.map_or(Some(DIGITS_MAX), |known| known.get(&column.name).copied());
+        let (Some(known), Some(digits)) = (known, column.digits()) else { continue };
+        if known < digits {
+            return Err(LakeError::Column {
+                table: table.to_owned(),
+                column: column.name.clone(),
+                expected: format!("decimal with {known} digits after the point"),
+                found: format!("decimal with {digits}"),
+            });
+        }
+        column.scale = Some(known);
+    }
+    Ok(())
 }

@@ -2,36 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::iter::Peekable;
-use std::num::NonZero;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use dayfold::time::Day;
 use dayfold::view::Closing;
-use futures_util::future::try_join_all;
+use futures_util::TryStreamExt;
 use object_store::ObjectStore;
 
 use crate::columns::TableColumn;
-use crate::commit::{Commit, NewFile};
+use crate::commit::Commit;
 use crate::cut::Cut;
-use crate::file::{FileWriter, Written};
 use crate::folder::{Looked, Sealed, View};
 use crate::hive::Hive;
 use crate::iceberg::Iceberg;
 use crate::store::Location;
 use crate::table::Table;
-use crate::{LakeError, audit};
+use crate::{LakeError, audit, days};
 
-/// The most days of one commit. Each commit has its own cost, and after a kill uncommitted days are sent again.
-const COMMIT_DAYS: usize = 64;
+/// The most days of one commit, unless the options say otherwise. Each commit has its own cost, and after a kill
+/// uncommitted days are sent again.
+const COMMIT_DAYS: usize = 512;
 /// And about this many bytes.
 const COMMIT_BYTES: u64 = 256 << 20;
-
-/// The most days that are written side by side.
-const DAYS_AT_ONCE: usize = 32;
-/// And the most rows of them together: those of one row group.
-const ROWS_AT_ONCE: u64 = 65_536;
 
 /// The layout of a view's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +45,7 @@ pub struct LakeOptions {
     pub(crate) sketches: bool,
     pub(crate) states: bool,
     pub(crate) snapshots: usize,
+    days_per_commit: usize,
     /// Columns that are left out, by view.
     pub(crate) without: BTreeMap<String, BTreeSet<String>>,
 }
@@ -62,6 +57,7 @@ impl Default for LakeOptions {
             sketches: true,
             states: false,
             snapshots: 100,
+            days_per_commit: COMMIT_DAYS,
             without: BTreeMap::new(),
         }
     }
@@ -111,6 +107,21 @@ impl LakeOptions {
     #[must_use]
     pub fn snapshots(self, snapshots: usize) -> LakeOptions {
         LakeOptions { snapshots, ..self }
+    }
+
+    /// The same, with at most this many days in one commit, which is one snapshot of an Iceberg table. A commit has at
+    /// most about 256 MiB in any case. The default is 512 days.
+    ///
+    /// ```
+    /// use dayfold_lake::LakeOptions;
+    ///
+    /// // Readers see the first days of a long export earlier.
+    /// let options = LakeOptions::default().days_per_commit(31);
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn days_per_commit(self, days: usize) -> LakeOptions {
+        LakeOptions { days_per_commit: days.max(1), ..self }
     }
 }
 
@@ -175,8 +186,9 @@ impl Lake {
     /// Exports the sealed days of a view that are missing in the lake, or that were amended since. Existing files are
     /// not written again, so an export that was killed continues where it stopped.
     ///
-    /// Another program may be writing the folder meanwhile. Small days are written and sent side by side. Memory: one row
-    /// group of 65,536 rows, and 8 MiB of each file that is sent.
+    /// Another program may be writing the folder meanwhile. Small days are written on all processors and sent side by
+    /// side. Memory: one row group of 65,536 rows, and 8 MiB of each file that is sent. It must be called within a
+    /// runtime of tokio.
     ///
     /// # Errors
     /// [`LakeError`]; earlier commits are in the lake.
@@ -254,7 +266,7 @@ impl Lake {
     }
 
     /// The state of the sealed days now, for the description of a table or snapshot.
-    fn certificate(&self, view: &View<'_>) -> BTreeMap<String, String> {
+    fn certificate(&self, view: &View) -> BTreeMap<String, String> {
         let mut certificate = view.certificate();
         let late = self.late_events.as_ref().and_then(|late| late(view.name()));
         if let Some(late) = late {
@@ -263,21 +275,18 @@ impl Lake {
         certificate
     }
 
-    pub(crate) fn view_of<'a>(
-        &self,
-        looked: &'a Looked,
-        view: &str,
-    ) -> Result<View<'a>, LakeError> {
+    pub(crate) fn view_of(&self, looked: &Looked, view: &str) -> Result<Arc<View>, LakeError> {
         let without = self.options.without.get(view).cloned().unwrap_or_default();
-        looked.view(view, (self.options.sketches, self.options.states), without)
+        let view = looked.view(view, (self.options.sketches, self.options.states), without)?;
+        Ok(Arc::new(view))
     }
 
-    fn place_of(&self, view: &View<'_>) -> Location {
+    fn place_of(&self, view: &View) -> Location {
         self.place.within(view.name())
     }
 
     /// What the view can be started from when all of it that is sealed is exported.
-    fn cut(&self, view: &View<'_>) -> Option<Cut> {
+    fn cut(&self, view: &View) -> Option<Cut> {
         let positions = self.positions.as_ref().filter(|_| self.options.states)?;
         let positions = positions(view.name(), view.last_closing()?)?;
         Some(Cut::new(view.about(), view.through()?, positions))
@@ -288,7 +297,7 @@ impl Lake {
         &self.place
     }
 
-    pub(crate) async fn table(&self, view: &View<'_>) -> Result<Table, LakeError> {
+    pub(crate) async fn table(&self, view: &View) -> Result<Table, LakeError> {
         let place = self.place_of(view);
         let columns = TableColumn::numbered(&view.columns());
         Ok(match self.options.layout {
@@ -302,7 +311,7 @@ impl Lake {
     /// Updates a table from its view.
     pub(crate) async fn bring_in_step(
         &self,
-        view: &View<'_>,
+        view: &Arc<View>,
         table: &mut Table,
     ) -> Result<Export, LakeError> {
         let mut done = Export::default();
@@ -340,109 +349,35 @@ impl Lake {
         Ok(done)
     }
 
-    /// Writes days, in several commits.
+    /// Writes days, in as few commits as their number and size allow.
     async fn write(
         &self,
-        view: &View<'_>,
+        view: &Arc<View>,
         table: &mut Table,
         days: BTreeMap<Day, Sealed>,
         done: &mut Export,
     ) -> Result<(), LakeError> {
+        if days.is_empty() {
+            return Ok(());
+        }
         let place = self.place_of(view);
+        let mut files = pin!(days::written(view, table, &place, days)?);
         let mut commit = Commit { certificate: self.certificate(view), ..Commit::default() };
         let mut bytes = 0;
-        let is_nothing = days.is_empty();
-        let mut days = days.into_iter().peekable();
-        while days.peek().is_some() {
-            let left = COMMIT_DAYS - commit.added.len();
-            let group = side_by_side(&mut days, left);
-            let written = write_days(view, table, &group)?;
-            let sent = group.into_iter().zip(written).map(|((day, sealed), mut written)| {
-                let (path, version) = (table.path(day, &sealed.version), sealed.version);
-                let place = &place;
-                async move {
-                    place.send(&path, &mut written).await?;
-                    let Written { bytes, rows, bounds, .. } = written;
-                    Ok::<_, LakeError>(NewFile { day, version, path, bytes, rows, bounds })
-                }
-            });
-            for file in try_join_all(sent).await? {
-                (done.written, done.rows, done.bytes) =
-                    (done.written + 1, done.rows + file.rows, done.bytes + file.bytes);
-                bytes += file.bytes;
-                commit.added.push(file);
-            }
-            if commit.added.len() == COMMIT_DAYS || bytes > COMMIT_BYTES {
-                place.settle()?;
+        while let Some(file) = files.try_next().await? {
+            (done.written, done.rows, done.bytes) =
+                (done.written + 1, done.rows + file.rows, done.bytes + file.bytes);
+            bytes += file.bytes;
+            commit.added.push(file);
+            if commit.added.len() >= self.options.days_per_commit || bytes > COMMIT_BYTES {
                 table.commit(&commit).await?;
                 (bytes, commit.added) = (0, Vec::new());
             }
         }
         if !commit.added.is_empty() {
-            place.settle()?;
             table.commit(&commit).await?;
         }
-        // The days that the commits have written.
-        if is_nothing { Ok(()) } else { place.settle() }
+        // The commits themselves.
+        place.settle().await
     }
-}
-
-/// The next days that are written side by side: one, or several small ones.
-fn side_by_side(
-    days: &mut Peekable<impl Iterator<Item = (Day, Sealed)>>,
-    most: usize,
-) -> Vec<(Day, Sealed)> {
-    let (mut group, mut rows) = (Vec::new(), 0);
-    while group.len() < most.min(DAYS_AT_ONCE) {
-        let next = days.next_if(|(_, sealed)| {
-            rows += sealed.rows;
-            group.is_empty() || rows <= ROWS_AT_ONCE
-        });
-        let Some(next) = next else { break };
-        group.push(next);
-    }
-    group
-}
-
-/// The rows of days as local files, on several threads.
-fn write_days(
-    view: &View<'_>,
-    table: &Table,
-    days: &[(Day, Sealed)],
-) -> Result<Vec<Written>, LakeError> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(days.len());
-    let each = days.len().div_ceil(threads.max(1)).max(1);
-    let write = |days: &[(Day, Sealed)]| -> Result<Vec<Written>, LakeError> {
-        days.iter().map(|(day, sealed)| write_day(view, table, *day, sealed)).collect()
-    };
-    std::thread::scope(|scope| {
-        let mut shares = days.chunks(each);
-        let own = shares.next().unwrap_or_default();
-        let others: Vec<_> = shares.map(|days| scope.spawn(move || write(days))).collect();
-        let mut written = write(own)?;
-        for other in others {
-            match other.join() {
-                Ok(found) => written.extend(found?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(written)
-    })
-}
-
-/// The rows of a day as a local file.
-fn write_day(
-    view: &View<'_>,
-    table: &Table,
-    day: Day,
-    sealed: &Sealed,
-) -> Result<Written, LakeError> {
-    let columns = table.columns();
-    // Without the day, if the folder has it.
-    let skipped = view.columns().len() - columns.len();
-    let about = [("dayfold.day", day.to_string()), ("dayfold.version", sealed.version.clone())];
-    let keys = view.keys() + 1 - skipped;
-    let mut file = FileWriter::new(columns, keys, sealed.rows, &about)?;
-    view.each(day, |row| file.push(&row[skipped..]))?;
-    file.finish()
 }

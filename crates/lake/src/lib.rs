@@ -41,11 +41,13 @@
 #![warn(missing_debug_implementations, clippy::exhaustive_enums)]
 
 mod audit;
+mod bounds;
 #[cfg(feature = "catalog")]
 mod catalog;
 mod columns;
 mod commit;
 mod cut;
+mod days;
 mod error;
 mod exporter;
 mod file;

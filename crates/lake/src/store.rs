@@ -225,11 +225,12 @@ impl Location {
 
     /// Makes sure that everything written so far survives a crash, if this place is on a disk. Object stores keep what
     /// they have accepted.
-    pub(crate) fn settle(&self) -> Result<(), LakeError> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        // One call for everything, instead of one for each file and folder.
-        let synced = File::open(folder).and_then(|at| Ok(rustix::fs::syncfs(at)?));
-        synced.map_err(|error| LakeError::Store {
+    pub(crate) async fn settle(&self) -> Result<(), LakeError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        // One call for everything, instead of one for each file and folder. It may take long.
+        let sync = move || File::open(folder).and_then(|at| Ok(rustix::fs::syncfs(at)?));
+        let synced = tokio::task::spawn_blocking(sync).await.map_err(std::io::Error::other);
+        synced.flatten().map_err(|error| LakeError::Store {
             doing: "sync",
             path: self.url.clone(),
             source: object_store::Error::Generic { store: "disk", source: error.into() },

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use dayfold::scan::{ErasedView, Scan};
-use dayfold::schema::{Column, Grain, Kind, ViewSchema};
+use dayfold::schema::{Column, Grain, Kind, Measure, ViewSchema};
 use dayfold::serve::Revision;
 
 use crate::bounds::{Bounds, Pushed};
@@ -251,11 +251,7 @@ fn schema_of(view: &Arc<dyn ErasedView>, with_sketches: bool) -> SchemaRef {
     let measures = measures.filter(|measure| !is_sketch(&sketches, &measure.name));
     let mut columns = vec![view.period()];
     columns.extend(view.key.iter().cloned());
-    columns.extend(measures.map(|measure| {
-        let mut column = Column::new(&measure.name, measure.kind);
-        column.nullable = measure.nullable;
-        column
-    }));
+    columns.extend(measures.map(Measure::column));
     columns.push(Column::new(SEALED, Kind::Boolean));
     table_schema(&columns, Some(view))
 }

@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use apache_avro::schema::UnionSchema;
 use apache_avro::types::Value as Avro;
 use apache_avro::{Codec, DeflateSettings, Reader, Schema, Writer};
-use dayfold::schema::{Kind, Value};
+use dayfold::schema::Kind;
 use dayfold::time::Day;
+use miniz_oxide::deflate::CompressionLevel;
 
+use crate::bounds::{Bound, Bounds};
 use crate::columns::TableColumn;
-use crate::file::Bounds;
 use crate::{LakeError, period};
 
 /// A manifest's entry for one of its files.
@@ -164,7 +165,7 @@ fn with_maps(schema: Schema) -> Schema {
 
 /// The codec of blocks. It is always named, because some readers reject a file without a codec.
 fn codec() -> Codec {
-    Codec::Deflate(DeflateSettings::default())
+    Codec::Deflate(DeflateSettings::new(CompressionLevel::BestSpeed))
 }
 
 /// The bytes of a manifest, for a table that is partitioned by `period`. `schema` and `spec` are the JSON of the
@@ -402,7 +403,7 @@ pub(super) fn statistics(columns: &[TableColumn], bounds: &[Bounds], entry: &mut
     for (column, bounds) in columns.iter().zip(bounds) {
         entry.nulls.push((column.id, bounds.nulls as i64));
         let both =
-            bounds.least.as_ref().and_then(single).zip(bounds.greatest.as_ref().and_then(single));
+            bounds.values.as_ref().map(|(least, greatest)| (least.single(), greatest.single()));
         if let Some((least, greatest)) = both
             && least.len().max(greatest.len()) <= BOUND_BYTES
         {
@@ -412,23 +413,23 @@ pub(super) fn statistics(columns: &[TableColumn], bounds: &[Bounds], entry: &mut
     }
 }
 
-/// A value in Iceberg's encoding: integers little-endian, decimals big-endian in the least number of bytes.
-fn single(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::Text(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(i64::try_from(*number).ok()?.to_le_bytes().to_vec()),
-        Value::Decimal(number) => {
-            let bytes = number.billionths().to_be_bytes();
-            let sign = if number.billionths() < 0 { 0xFF } else { 0 };
-            // A leading byte is redundant if the next one has the same sign.
-            let needless = |pair: &[u8]| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0;
-            let from = bytes.windows(2).take_while(|pair| needless(pair)).count();
-            Some(bytes[from..].to_vec())
+impl Bound {
+    /// The value in Iceberg's encoding: integers little-endian, decimals big-endian in the least number of bytes.
+    fn single(&self) -> Vec<u8> {
+        match self {
+            Bound::Text(text) => text.as_bytes().to_vec(),
+            Bound::Long(number) => number.to_le_bytes().to_vec(),
+            Bound::Decimal(number) => {
+                let bytes = number.to_be_bytes();
+                let sign = if *number < 0 { 0xFF } else { 0 };
+                // A leading byte is redundant if the next one has the same sign.
+                let needless = |pair: &[u8]| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0;
+                let from = bytes.windows(2).take_while(|pair| needless(pair)).count();
+                bytes[from..].to_vec()
+            }
+            Bound::Boolean(is_so) => vec![u8::from(*is_so)],
+            Bound::Date(day) => day.to_le_bytes().to_vec(),
         }
-        Value::Boolean(is_so) => Some(vec![u8::from(*is_so)]),
-        Value::Date(day) => Some(day.0.to_le_bytes().to_vec()),
-        Value::Timestamp(time) => Some(time.checked_mul(1_000)?.to_le_bytes().to_vec()),
-        _ => None,
     }
 }
 
@@ -488,12 +489,13 @@ fn bytes(value: &Avro) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use dayfold::schema::Column;
+
     use super::*;
 
     #[test]
     fn manifests_of_hours_are_in_utc_and_come_back() {
-        let period =
-            |name: &str, kind| TableColumn { id: 1, name: name.into(), kind, nullable: false };
+        let period = |name: &str, kind| TableColumn::numbered(&[Column::new(name, kind)]).remove(0);
         let entry = |day| Entry {
             status: Status::Added,
             snapshot: 1,

@@ -8,7 +8,7 @@ use dayfold_arrow::DECIMAL;
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-use crate::columns::TableColumn;
+use crate::columns::{DIGITS_MAX, TableColumn};
 
 /// The number of the partition's field; Iceberg counts them from 1000.
 pub(super) const PARTITION_FIELD: i32 = 1_000;
@@ -167,18 +167,25 @@ impl Metadata {
     /// the current one.
     ///
     /// # Errors
-    /// [`LakeError::Column`] if a column has another type than in the table.
+    /// [`LakeError::Column`] if a column has another type than in the table, other than decimals with fewer digits.
     pub(super) fn fit(&mut self, columns: &mut [TableColumn]) -> Result<(), LakeError> {
         let known: Vec<SchemaField> = self.schemas.iter().flat_map(|s| s.fields.clone()).collect();
         for column in columns.iter_mut() {
             match known.iter().rev().find(|field| field.name == column.name) {
-                Some(field) if field.kind == type_of(column.kind) => column.id = field.id,
+                Some(field) if field.kind == type_of(column) => column.id = field.id,
+                // The digits of its decimals were not known when the table was made, or were more: it keeps its type,
+                // because readers of Iceberg expect the digits after the point to stay.
+                Some(field)
+                    if digits_of(&field.kind) > column.digits() && column.digits().is_some() =>
+                {
+                    (column.id, column.scale) = (field.id, digits_of(&field.kind));
+                }
                 Some(field) => {
                     return Err(LakeError::Column {
                         table: self.location.clone(),
                         column: column.name.clone(),
                         expected: field.kind.clone(),
-                        found: type_of(column.kind),
+                        found: type_of(column),
                     });
                 }
                 None => {
@@ -244,21 +251,31 @@ impl Schema {
             id: column.id,
             name: column.name.clone(),
             required: !column.nullable,
-            kind: type_of(column.kind),
+            kind: type_of(column),
         });
         Schema { schema_id: id, kind: "struct".to_owned(), fields: fields.collect() }
     }
 }
 
-/// Iceberg's name of a kind.
-fn type_of(kind: Kind) -> String {
-    match kind {
+/// Iceberg's name of a column's type.
+fn type_of(column: &TableColumn) -> String {
+    match column.kind {
         Kind::Text => "string".to_owned(),
         Kind::Integer => "long".to_owned(),
-        Kind::Decimal => format!("decimal({}, {})", DECIMAL.0, DECIMAL.1),
+        Kind::Decimal => decimal(column.digits().unwrap_or(DIGITS_MAX)),
         Kind::Boolean => "boolean".to_owned(),
         Kind::Date => "date".to_owned(),
         Kind::Timestamp => "timestamptz".to_owned(),
         _ => "binary".to_owned(),
     }
+}
+
+/// Iceberg's name of decimals with this many digits after the point.
+fn decimal(scale: u8) -> String {
+    format!("decimal({}, {scale})", DECIMAL.0)
+}
+
+/// The digits after the point of a type of decimals.
+fn digits_of(kind: &str) -> Option<u8> {
+    (0..=DIGITS_MAX).find(|scale| kind == decimal(*scale))
 }

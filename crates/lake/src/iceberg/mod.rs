@@ -18,9 +18,11 @@ mod metadata;
 mod past;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dayfold::time::Day;
+use futures_util::future::{try_join, try_join_all};
 
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported, NewFile};
@@ -33,6 +35,9 @@ pub(crate) use past::past;
 
 /// Beyond this many, manifests are merged into one, because a reader opens each of them.
 const MANIFESTS: usize = 32;
+/// The most new manifests of a commit, and how many files each of them has at least.
+const MANIFESTS_AT_ONCE: usize = 4;
+const MANIFEST_FILES: usize = 64;
 /// How often a commit is repeated if another program has committed in between.
 const ATTEMPTS: u32 = 8;
 /// How long it waits before it is repeated the first time, at most. This doubles.
@@ -182,8 +187,12 @@ impl Iceberg {
         metadata.properties.extend(self.properties.clone());
         let parent = metadata.snapshot().map(|snapshot| snapshot.snapshot_id);
         let (snapshot, sequence) = (random::positive(), metadata.last_sequence_number + 1);
-        let changed = self.manifests_after(commit, (snapshot, sequence));
-        let manifests = self.write_manifests(changed, &metadata, (snapshot, sequence)).await?;
+        // The data files become durable while the manifests are made.
+        let manifests = async {
+            let changed = self.manifests_after(commit, (snapshot, sequence));
+            self.write_manifests(changed, &metadata, (snapshot, sequence)).await
+        };
+        let ((), manifests) = try_join(self.place.settle(), manifests).await?;
 
         let list_path = format!("metadata/snap-{snapshot}.avro");
         let listed: Vec<Manifest> =
@@ -212,8 +221,8 @@ impl Iceberg {
             summary,
             schema_id: metadata.current_schema_id,
         });
-        // Nothing may count before the files that it names are durable.
-        self.place.settle()?;
+        // Nothing may count before the files that it names are durable, manifests too.
+        self.place.settle().await?;
         if !self.write_metadata(&metadata).await? {
             return Ok(false);
         }
@@ -273,8 +282,11 @@ impl Iceberg {
         }
         let added = commit.added.iter().map(|file| self.added(file, (snapshot, sequence)));
         merged.extend(added);
-        if !merged.is_empty() {
-            after.push((None, merged));
+        // Several, of many files: they are made side by side, and readers skip those of other days.
+        let each = merged.len().div_ceil(MANIFESTS_AT_ONCE).max(MANIFEST_FILES);
+        while !merged.is_empty() {
+            let rest = merged.split_off(merged.len().min(each));
+            after.push((None, std::mem::replace(&mut merged, rest)));
         }
         after
     }
@@ -306,20 +318,31 @@ impl Iceberg {
         let schema = json(serde_json::to_string(&metadata.schema()));
         let fields = metadata.partition_specs.first().map(|spec| &spec.fields);
         let spec = json(serde_json::to_string(&fields));
-        let mut manifests = Vec::new();
-        for (number, (manifest, entries)) in changed.into_iter().enumerate() {
-            if let Some(manifest) = manifest {
-                manifests.push((manifest, entries));
-                continue;
+        let about = Arc::new((metadata.current_schema_id, schema, spec));
+        let written = changed.into_iter().enumerate().map(|(number, (manifest, entries))| {
+            let (period, about) = (self.columns[0].clone(), Arc::clone(&about));
+            async move {
+                if let Some(manifest) = manifest {
+                    return Ok((manifest, entries));
+                }
+                let made = tokio::task::spawn_blocking(move || {
+                    let (schema_id, schema, spec) = &*about;
+                    let bytes = avro::write_manifest(&entries, &period, (*schema_id, schema, spec));
+                    (bytes, entries)
+                });
+                let (bytes, entries) = match made.await {
+                    Ok(made) => made,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                };
+                let bytes = bytes?;
+                let path = format!("metadata/{}-m{number}.avro", snapshot.0);
+                let manifest =
+                    Manifest::of(self.place.url_of(&path), bytes.len(), snapshot, &entries);
+                self.place.put(&path, bytes).await?;
+                Ok((manifest, entries))
             }
-            let about = (metadata.current_schema_id, schema.as_str(), spec.as_str());
-            let bytes = avro::write_manifest(&entries, &self.columns[0], about)?;
-            let path = format!("metadata/{}-m{number}.avro", snapshot.0);
-            let manifest = Manifest::of(self.place.url_of(&path), bytes.len(), snapshot, &entries);
-            self.place.put(&path, bytes).await?;
-            manifests.push((manifest, entries));
-        }
-        Ok(manifests)
+        });
+        try_join_all(written).await
     }
 
     /// Drops old snapshots when there are twice as many as should be kept, and removes objects that no other snapshot

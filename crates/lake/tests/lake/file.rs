@@ -24,11 +24,11 @@ fn exported(readings: &[Reading]) -> (std::path::PathBuf, tempfile::TempDir) {
     (files[0].clone(), lake)
 }
 
-fn metadata(path: &std::path::Path) -> ParquetMetaData {
+fn metadata(path: &std::path::Path, index: PageIndexPolicy) -> ParquetMetaData {
     let file = std::fs::File::open(path).expect("a file");
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let options = ArrowReaderOptions::new().with_page_index_policy(index);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options);
-    builder.expect("Parquet with a page index").metadata().as_ref().clone()
+    builder.expect("Parquet").metadata().as_ref().clone()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn large_files_have_groups_by_key_statistics_page_indexes_and_bloom_filters() {
     let readings: Vec<Reading> =
         names.iter().rev().map(|name| (0, name.as_str(), Some("2.5"))).collect();
     let (path, _lake) = exported(&readings);
-    let metadata = metadata(&path);
+    let metadata = metadata(&path, PageIndexPolicy::Required);
     let groups = metadata.row_groups();
     let rows: Vec<i64> = groups.iter().map(|group| group.num_rows()).collect();
     assert_eq!(rows, [65_536, MANY as i64 - 65_536]);
@@ -70,14 +70,23 @@ fn large_files_have_groups_by_key_statistics_page_indexes_and_bloom_filters() {
 }
 
 #[test]
-fn small_files_have_no_bloom_filters() {
+fn small_files_have_statistics_and_nothing_that_repeats_them() {
     let (path, _lake) = exported(&[(0, "a", Some("1")), (0, "b", None)]);
-    let metadata = metadata(&path);
+    let metadata = metadata(&path, PageIndexPolicy::Optional);
     assert_eq!(metadata.num_row_groups(), 1);
     let columns = metadata.row_group(0).columns();
-    assert!(columns.iter().all(|column| column.bloom_filter_offset().is_none()));
+    for column in columns {
+        assert_eq!(column.bloom_filter_offset(), None);
+        assert_eq!((column.column_index_offset(), column.offset_index_offset()), (None, None));
+        assert_eq!(column.dictionary_page_offset(), None);
+    }
     // Null and the number: the statistics of an optional column.
     let most = columns.iter().find(|column| column.column_descr().name() == "most");
     let statistics = most.and_then(|column| column.statistics()).expect("statistics");
     assert_eq!(statistics.null_count_opt(), Some(1));
+    assert_eq!(statistics.max_bytes_opt(), Some(&1_000_000_000_i128.to_be_bytes()[..]));
+    // Readers find the types without Arrow's own schema.
+    let keys = metadata.file_metadata().key_value_metadata().expect("what the file says of itself");
+    let names: Vec<&str> = keys.iter().map(|pair| pair.key.as_str()).collect();
+    assert_eq!(names, ["dayfold.day", "dayfold.version"]);
 }

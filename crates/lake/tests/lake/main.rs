@@ -2,6 +2,7 @@
 
 #[cfg(feature = "catalog")]
 mod catalog;
+mod digits;
 mod faulty;
 mod file;
 mod folder;

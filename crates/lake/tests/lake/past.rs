@@ -38,7 +38,7 @@ fn a_table_has_the_states_of_all_that_was_sealed_at_a_position() {
     // More days than one commit takes.
     let readings: Vec<_> = (0..100).map(|day| (day, "a", Some("1"))).collect();
     folder.run(&readings);
-    let with_states = LakeOptions::default().states(true);
+    let with_states = LakeOptions::default().states(true).days_per_commit(64);
     let past = |lake: &Lake| block_on(lake.past("readings")).expect("a table");
     let export = |lake: &Lake| block_on(lake.export(folder.path(), "readings")).expect("an export");
 

@@ -92,7 +92,8 @@ fn commits_of_two_programs_at_once_lose_nothing() {
     let url = format!("file://{}", lake.path().display());
     std::thread::scope(|scope| {
         let export = || {
-            let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+            let options = options(Layout::Iceberg).days_per_commit(50);
+            let exporting = Lake::open(&url, options).expect("a lake");
             block_on(exporting.export(folder.path(), "readings"))
         };
         let (one, other) = (scope.spawn(export), scope.spawn(export));

@@ -61,6 +61,7 @@ impl Select {
         let known = columns.iter().map(|column| Column {
             name: column.name.clone(),
             kind: type_of(column.kind),
+            digits: column.scale,
             text_since: None,
         });
         let mut scope = Scope::new(known.collect(), Calendar::utc());

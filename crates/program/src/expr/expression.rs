@@ -3,6 +3,7 @@
 use super::cell::{Cell, Row, Type};
 use super::error::RowError;
 use super::node::Node;
+use super::scope::Scope;
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ impl Expression {
     /// The type of its values.
     pub fn kind(&self) -> Type {
         self.kind
+    }
+
+    /// For decimals: how many digits after the point its values have at most. `scope` is that of its columns.
+    pub fn digits(&self, scope: &Scope) -> Option<u8> {
+        (self.kind == Type::Decimal).then(|| self.node.digits(&|slot| scope.digits(slot)))
     }
 
     /// The value for a row.

@@ -21,6 +21,7 @@ mod cast;
 mod casting;
 mod cell;
 mod compile;
+mod digits;
 mod error;
 mod expression;
 mod functions;

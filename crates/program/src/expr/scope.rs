@@ -3,6 +3,7 @@
 use dayfold::time::Calendar;
 
 use super::cell::Type;
+use super::digits;
 use super::error::ExprError;
 
 /// A column of a source.
@@ -12,6 +13,8 @@ pub struct Column {
     pub name: String,
     /// The type of its values.
     pub kind: Type,
+    /// The digits after the point of its decimals, if they are stated.
+    pub digits: Option<u8>,
     /// If its type was inferred to be text: the first value that is nothing else, and where it is.
     pub text_since: Option<String>,
 }
@@ -55,6 +58,16 @@ impl Scope {
         self.used.iter().map(|&column| &self.columns[column])
     }
 
+    /// The digits after the point of the decimals of a slot, at most.
+    pub(super) fn digits(&self, slot: usize) -> u8 {
+        let column = self.used.get(slot).map(|&column| &self.columns[column]);
+        match column {
+            Some(Column { kind: Type::Integer, .. }) => 0,
+            Some(Column { kind: Type::Decimal, digits: Some(digits), .. }) => *digits,
+            _ => digits::MOST,
+        }
+    }
+
     /// The slots of the columns that were named since the last call.
     pub(crate) fn take_named(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.named)
@@ -82,6 +95,7 @@ impl Scope {
                 self.columns.push(Column {
                     name: name.to_owned(),
                     kind: Type::Untyped,
+                    digits: None,
                     text_since: None,
                 });
                 self.columns.len() - 1

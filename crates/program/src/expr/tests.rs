@@ -26,7 +26,10 @@ fn scope() -> (Scope, Vec<(Column, String)>) {
             .iter()
             .find_map(|kind| part.split_once(&format!(" {kind} ")).map(|found| (*kind, found)));
         let (kind, (name, text)) = kind.unwrap();
-        (Column { name: name.trim().to_owned(), kind, text_since: None }, text.to_owned())
+        (
+            Column { name: name.trim().to_owned(), kind, digits: None, text_since: None },
+            text.to_owned(),
+        )
     };
     let columns: Vec<(Column, String)> = ROW.split('|').map(column).collect();
     let names = columns.iter().map(|(column, _)| column.clone()).collect();

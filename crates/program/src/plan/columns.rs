@@ -241,6 +241,7 @@ impl SourceColumns {
             .map(|(name, kind)| Column {
                 name: name.clone(),
                 kind: kind.kind,
+                digits: kind.scale,
                 text_since: self.text_since.get(name).filter(|_| kind.kind == Type::Text).cloned(),
             })
             .collect();

@@ -215,13 +215,13 @@ impl Plan {
             let period = schema.period();
             line(&period.name, &period.kind, false, "period");
             for column in &schema.key {
-                line(&column.name, &column.kind, column.nullable, "key");
+                line(&column.name, &column.type_text(), column.nullable, "key");
             }
             // Sketches that the file does not name are read by name only.
             let is_named = |name: &str| view.config.measures.iter().any(|own| own.0.value == name);
             for measure in schema.measures.iter().filter(|measure| is_named(&measure.name)) {
                 let adds = if measure.additive { "measure, adds up" } else { "measure" };
-                line(&measure.name, &measure.kind, measure.nullable, adds);
+                line(&measure.name, &measure.column().type_text(), measure.nullable, adds);
             }
             line("sealed", &"boolean", false, "");
         }

@@ -57,6 +57,37 @@ fn views_are_described() {
 }
 
 #[test]
+fn digits_of_decimals_are_followed() {
+    let stated = FILE
+        .replace("event_time = \"at\"", "event_time = \"at\"\ncolumns = { delay = \"decimal(2)\" }")
+        .replace("carrier = \"lower(carrier)\"", "delay = \"delay\"");
+    let check = |measure: &str, expect: &str| {
+        let file = stated.replace("sum(delay)", measure);
+        let plan = plan(&file).unwrap_or_else(|error| panic!("{measure}: {error}"));
+        let total = plan.views[0].schema.measures.iter().find(|measure| measure.name == "total");
+        assert_eq!(total.unwrap().column().type_text(), expect, "{measure}");
+    };
+    check("sum(delay)", "decimal(2)");
+    check("max(-delay)", "decimal(2)");
+    check("quantile(delay, 0.5)", "decimal(2)");
+    check("sum(delay * 1.500)", "decimal(5)");
+    check("sum(delay * delay * delay * delay)", "decimal(8)");
+    check("sum(delay * delay * delay * delay * delay)", "decimal");
+    check("sum(delay + 1)", "decimal(2)");
+    check("sum(delay / 2)", "decimal");
+    check("sum(round(delay / 3, 1))", "decimal(1)");
+    check("sum(cast(delay / 3 AS DECIMAL(12, 4)))", "decimal(4)");
+    check("max(CASE WHEN delay > 0 THEN delay ELSE 0.1234 END)", "decimal(4)");
+    check("first(coalesce(delay, 0))", "decimal(2)");
+    check("mean(delay)", "decimal");
+    let plan = plan(&stated).unwrap();
+    assert_eq!(plan.views[0].schema.key[0].type_text(), "decimal(2)");
+    // The types are those of the rows.
+    let refused = plan.sources[0].event(7, b"2024-05-01T10:00:00Z,UA,5.125,N1").unwrap_err();
+    assert!(refused.to_string().contains("does not fit decimal"), "{refused}");
+}
+
+#[test]
 fn records_become_events() {
     let plan = plan(FILE).unwrap();
     let source = &plan.sources[0];

@@ -110,6 +110,8 @@ impl ViewPlan {
             Calendar::new(zone).map_err(|error| view.name.error(document, error.to_string()))?;
         let mut derived: BTreeMap<usize, Arc<Derived>> = BTreeMap::new();
         let mut definition = None;
+        // The digits of decimals, from all sources.
+        let mut digits: BTreeMap<String, Option<u8>> = BTreeMap::new();
         for from in &view.from {
             let source = config.sources.iter().position(|source| source.name.value == from.value);
             let source = source.ok_or_else(|| from.error(document, "there is no such source"))?;
@@ -124,6 +126,11 @@ impl ViewPlan {
                 .iter()
                 .map(|(name, expression)| (name.clone(), expression.kind().kind()))
                 .collect();
+            for (name, expression) in &made.inputs {
+                let found = expression.digits(&scopes[source]);
+                let known = digits.entry(name.clone()).or_insert(found);
+                *known = (*known).max(found);
+            }
             let (first, _) = definition.get_or_insert_with(|| (kinds.clone(), measures));
             if let Some(((name, expected), (_, found))) =
                 first.iter().zip(&kinds).find(|(first, other)| first != other)
@@ -138,7 +145,12 @@ impl ViewPlan {
         }
         let (kinds, measures) =
             definition.ok_or_else(|| view.name.error(document, "a view is from a source"))?;
-        let definition = define(config, view, zone, kinds, measures)?;
+        let mut columns =
+            Columns::new(kinds).map_err(|error| view.name.error(document, error.to_string()))?;
+        for (name, digits) in digits {
+            columns = digits.map_or(columns.clone(), |digits| columns.scaled(&name, digits));
+        }
+        let definition = define(config, view, zone, columns, measures)?;
         let schema =
             definition.schema().map_err(|error| view.name.error(document, error.to_string()))?;
         Ok(ViewPlan { config: view.clone(), definition, schema, derived })
@@ -196,7 +208,7 @@ fn define(
     config: &Config,
     view: &ViewConfig,
     zone: &str,
-    kinds: Vec<(String, Kind)>,
+    columns: Columns,
     measures: Measures,
 ) -> Result<ViewDef, FileError> {
     let document = &config.document;
@@ -220,7 +232,6 @@ fn define(
         known = known.keep_revisions(revisions);
     }
     let known = known.defined_as(&words(config, view, &measures));
-    let columns = Columns::new(kinds).map_err(|error| of_view(&error))?;
     let keys: Vec<&str> = view.key.iter().map(|(name, _)| name.value.as_str()).collect();
     let mut definition = ViewDef::new(known, columns);
     if let Some((first, _)) = view.key.first() {
