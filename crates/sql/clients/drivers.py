@@ -60,6 +60,11 @@ def psycopg_3(expected):
             ).fetchone()
             assert isinstance(row[0], Decimal) and row[3] is True and row[4] is None and row[5] == Decimal("1.5"), row
             assert row[6] == datetime.datetime(2013, 2, 10, 15, tzinfo=datetime.timezone.utc), row
+        # A window is a parameter, too.
+        window = "SELECT sum(flights) FROM last('by_carrier', %s)"
+        for span, total in [("50 years", ALL), ("1 day", None)]:
+            assert connection.execute(window, (span,)).fetchone() == (total,), span
+        refused(None, lambda: connection.execute(window, ("24 hours",)))
         # A cursor, batch by batch.
         with connection.transaction():
             connection.execute("DECLARE all_rows CURSOR FOR SELECT day, carrier, flights FROM by_carrier")
@@ -155,6 +160,7 @@ async def async_pg(expected):
     statement = await connection.prepare("SELECT day, carrier, flights, miles FROM by_carrier WHERE day = $1 AND carrier = $2")
     assert tuple(await statement.fetchrow(DAY, "UA")) == expected
     rows = await connection.fetch("SELECT carrier, sum(flights) AS n, sum(delay_sum) FROM by_carrier GROUP BY carrier ORDER BY n DESC LIMIT $1", 3)
+    assert await connection.fetchval("SELECT sum(flights) FROM last('by_carrier', $1)", "50 years") == ALL
     totals = {}
     for row in ANSWERS:
         totals[row["key"]] = totals.get(row["key"], 0) + int(row["events"])

@@ -25,6 +25,7 @@ cmp /tmp/found.$$ /tmp/expected.$$
 ask --command "\\copy (SELECT $columns FROM by_carrier ORDER BY day, carrier) TO STDOUT WITH (FORMAT csv, HEADER)" | cmp - /tmp/expected.$$
 ask --command 'BEGIN' --command 'DECLARE c CURSOR FOR SELECT 1' --command 'FETCH ALL FROM c' --command 'COMMIT' >/dev/null
 ask --set FETCH_COUNT=100 --tuples-only --command 'SELECT flights FROM by_carrier' | awk '{ n += $1 } END { exit n != 328521 }'
+ask --tuples-only --command "SELECT sum(flights) FROM last('by_carrier', '50 years')" | grep -q 328521
 ! ask --command 'CREATE TABLE x (a int)' 2>/tmp/found.$$
 grep -q 'read-only' /tmp/found.$$
 echo "psql: \\d and its like, CSV, COPY, cursors, errors"

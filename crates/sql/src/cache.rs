@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::table::of_plan;
+use crate::window::Window;
 
 /// The most statements that are kept, and the most bytes of the text of each.
 const KEPT_MAX: usize = 256;
@@ -75,7 +76,8 @@ fn can_be_kept(plan: &LogicalPlan) -> bool {
     let mut is_kept = true;
     let visited = plan.apply_with_subqueries(|node| {
         let reads_views = match node {
-            LogicalPlan::TableScan(_) => of_plan(node).is_some(),
+            LogicalPlan::TableScan(_) => of_plan(node)
+                .is_some_and(|table| !matches!(table.window(), Some(Window::Parameter(_)))),
             LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::RecursiveQuery(_) => {
                 false
             }

@@ -18,6 +18,7 @@ use datafusion::physical_plan::{
 use dayfold::scan::{Batches, ErasedView, Scan, Snapshot};
 use dayfold::schema::Grain;
 use dayfold::serve::Revision;
+use dayfold::time::Last;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use crate::batches::{external, to_arrow};
@@ -30,6 +31,7 @@ pub(crate) struct ViewExec {
     scans: Vec<Scan>,
     revision: Revision,
     grain: Option<Grain>,
+    last: Option<Last>,
     limit: Option<usize>,
     schema: SchemaRef,
     /// Whether several partitions divide a scan in any order among them.
@@ -42,7 +44,7 @@ impl ViewExec {
     pub(crate) fn new(
         view: Arc<dyn ErasedView>,
         scans: Vec<Scan>,
-        (revision, grain): (Revision, Option<Grain>),
+        (revision, grain, last): (Revision, Option<Grain>, Option<Last>),
         schema: SchemaRef,
         limit: Option<usize>,
         partitions: Option<usize>,
@@ -54,7 +56,7 @@ impl ViewExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        ViewExec { view, scans, revision, grain, limit, schema, is_divided, properties }
+        ViewExec { view, scans, revision, grain, last, limit, schema, is_divided, properties }
     }
 
     /// The number of its scans.
@@ -86,7 +88,8 @@ impl DisplayAs for ViewExec {
             Some(scan) => write!(f, ", shape={:?}", scan.shape())?,
             None => write!(f, ", nothing to read")?,
         }
-        self.grain.map_or(Ok(()), |grain| write!(f, ", by={grain}"))
+        self.grain.map_or(Ok(()), |grain| write!(f, ", by={grain}"))?;
+        self.last.map_or(Ok(()), |last| write!(f, ", last={last}"))
     }
 }
 

@@ -7,11 +7,9 @@
 //! The rest of the plan does not change.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError};
-use datafusion::datasource::DefaultTableSource;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Sort, TableScan};
@@ -21,7 +19,7 @@ use dayfold::schema::{Grain, Kind};
 
 use crate::bounds::{Bounds, Pushed};
 use crate::functions::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
-use crate::table::{Form, SEALED, ViewTable, of_plan, of_scan};
+use crate::table::{Form, SEALED, ViewTable, of_plan, of_scan, with_table};
 
 /// Chooses the [`Form`] in which tables are read.
 #[derive(Debug)]
@@ -84,17 +82,6 @@ impl OptimizerRule for ReadInAnyOrder {
             };
             Ok(Transformed::yes(with_table(plan, table)))
         })
-    }
-}
-
-/// The scan of another table.
-fn with_table(plan: LogicalPlan, table: ViewTable) -> LogicalPlan {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            let source = Arc::new(DefaultTableSource::new(Arc::new(table)));
-            LogicalPlan::TableScan(TableScan { source, ..scan })
-        }
-        other => other,
     }
 }
 

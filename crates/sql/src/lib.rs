@@ -50,6 +50,7 @@ mod form;
 mod functions;
 #[cfg(feature = "http")]
 pub mod http;
+mod last;
 mod numeric;
 mod patterns;
 mod reading;
@@ -62,6 +63,7 @@ mod table;
 mod tables;
 mod threads;
 mod values;
+mod window;
 mod write;
 
 pub use engine::QuerySql;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectNamePart, Query, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Query, Statement,
+    TableAlias, TableFactor, TableFunctionArgs, Value as Literal, Visit, VisitMut, Visitor,
     VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -22,6 +23,9 @@ use crate::functions::{MERGE_DISTINCT, MERGE_QUANTILE};
 const AS_OF: &str = " as of ";
 /// Behind the name of a view.
 const WITH_SKETCHES: &str = " with sketches";
+
+/// The function whose table is a view, limited to its last periods.
+pub(crate) const LAST: &str = "last";
 
 /// By view: measures, and the columns of the sketches that they are computed from.
 pub(crate) type Sketches = BTreeMap<String, Vec<(String, String)>>;
@@ -101,7 +105,7 @@ impl Read {
         };
         let with_sketches = sketches.iter().filter(|(_, all)| all.iter().any(is_wanted));
         let with_sketches: HashSet<&str> = with_sketches.map(|(view, _)| &view[..]).collect();
-        if self.has_revision || !with_sketches.is_empty() {
+        if self.has_revision || !with_sketches.is_empty() || self.words.contains(LAST) {
             let mut subqueries = Subqueries::default();
             let _ = Visit::visit(&statement, &mut subqueries);
             let mut naming = Naming { with_sketches, subqueries };
@@ -134,9 +138,13 @@ impl VisitorMut for Naming<'_> {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
-        let TableFactor::Table { name, alias, args: None, .. } = table else {
+        let TableFactor::Table { name, alias, args, .. } = table else {
             return ControlFlow::Continue(());
         };
+        if let Some(args) = args {
+            self.name_window(name, alias, args);
+            return ControlFlow::Continue(());
+        }
         let is_alone = name.0.len() == 1;
         let Some(ObjectNamePart::Identifier(last)) = name.0.last_mut() else {
             return ControlFlow::Continue(());
@@ -156,6 +164,36 @@ impl VisitorMut for Naming<'_> {
             });
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Naming<'_> {
+    /// Names the view of `last('sales', '7 days')`. The function has its name in lower case, which is also that of the
+    /// table, as PostgreSQL has it.
+    fn name_window(
+        &self,
+        name: &mut ObjectName,
+        alias: &mut Option<TableAlias>,
+        args: &mut TableFunctionArgs,
+    ) {
+        let [ObjectNamePart::Identifier(function)] = &mut name.0[..] else { return };
+        if normal_ident(function) != LAST {
+            return;
+        }
+        *function = Ident { value: LAST.to_owned(), quote_style: None, span: function.span };
+        alias.get_or_insert_with(|| TableAlias {
+            explicit: true,
+            name: function.clone(),
+            columns: Vec::new(),
+            at: None,
+        });
+        if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) =
+            args.args.first_mut()
+            && let Literal::SingleQuotedString(view) = &mut value.value
+            && self.with_sketches.contains(&view[..])
+        {
+            *view = Reading { view: view.clone(), revision: None, sketches: true }.name();
+        }
     }
 }
 

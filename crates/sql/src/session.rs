@@ -19,6 +19,8 @@ use crate::cache::Cache;
 use crate::folder::SealedTable;
 use crate::form::{ReadCombined, ReadInAnyOrder};
 use crate::functions::{self, CheckIntegers, MergeSketches};
+use crate::last::LastOf;
+use crate::reading::LAST;
 use crate::shared::{Limits, Shared, runtime};
 use crate::statement::{Batches, Rows, Statement};
 use crate::table::ViewTable;
@@ -50,7 +52,7 @@ impl Sql {
     }
 
     /// Tables of the sealed periods in a data folder, which is read without taking its lock: for folders that no
-    /// program has open. They have no `dayfold_certificate()` and no `revision_of(…)`, but `AS OF`.
+    /// program has open. They have no `dayfold_certificate()`, no `last(…)` and no `revision_of(…)`, but `AS OF`.
     ///
     /// ```no_run
     /// # async fn ask() -> Result<(), dayfold_sql::SqlError> {
@@ -120,6 +122,7 @@ impl Sql {
         catalogue::complete(&*database).map_err(SqlError::plan)?;
         // Registered after the catalogue, to replace its functions of the same names.
         functions::register(&context, views.as_ref());
+        context.register_udtf(LAST, Arc::new(LastOf::new(views.as_ref())));
         let running = Arc::new(Semaphore::new(limits.statements));
         let parser = PostgresCompatibilityParser::new();
         let readers = Arc::new(Readers::new(context.state().config().target_partitions()));

@@ -27,7 +27,7 @@ use crate::divided::Execution;
 use crate::exec::ViewExec;
 use crate::shared::{Shared, runtime};
 use crate::threads::Threads;
-use crate::{SqlError, values};
+use crate::{SqlError, last, values};
 
 /// How much longer than its statement a snapshot may live.
 const SPARE: Duration = Duration::from_secs(1);
@@ -84,7 +84,10 @@ impl Statement {
         let Planned { logical, physical: kept } = &self.planned;
         let logical = logical.clone();
         let logical = match values {
-            Some(values) => logical.with_param_values(values).map_err(SqlError::plan)?,
+            Some(values) => {
+                let logical = last::with_values(logical, &values).map_err(SqlError::plan)?;
+                logical.with_param_values(values).map_err(SqlError::plan)?
+            }
             None => match kept.as_ref().and_then(|kept| kept.get()) {
                 // Its steps have states, such as what was read of the other side of a join.
                 Some(plan) => return reset_plan_states(Arc::clone(plan)).map_err(SqlError::plan),
@@ -106,6 +109,10 @@ impl Statement {
         // The planner does not infer that these are numbers.
         for name in limits(&self.planned.logical) {
             types.insert(name, Some(DataType::Int64));
+        }
+        // The planner does not look into tables.
+        for name in last::parameters(&self.planned.logical).map_err(SqlError::plan)? {
+            types.insert(name, Some(DataType::Utf8));
         }
         // PostgreSQL's protocol has no more parameters than these.
         let number = |name: &str| name.strip_prefix('$')?.parse::<u16>().ok();

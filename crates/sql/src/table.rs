@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::{DFSchema, DataFusionError, plan_err};
 use datafusion::datasource::{DefaultTableSource, TableProvider, TableType};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
@@ -19,9 +19,11 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use dayfold::scan::{ErasedView, Scan};
 use dayfold::schema::{Column, Grain, Kind, Measure, ViewSchema};
 use dayfold::serve::Revision;
+use dayfold::time::Last;
 
 use crate::bounds::{Bounds, Pushed};
 use crate::exec::ViewExec;
+use crate::window::Window;
 
 /// In the metadata of an estimate: the name of the column with its sketch.
 pub(crate) const SKETCH: &str = "dayfold.sketch";
@@ -54,6 +56,8 @@ pub(crate) struct ViewTable {
     form: Form,
     /// Longer periods than those of the view, if set.
     grain: Option<Grain>,
+    /// The last periods, if it is limited to them.
+    window: Option<Window>,
     /// Whether the statement does not depend on the order of rows.
     in_any_order: bool,
 }
@@ -61,7 +65,17 @@ pub(crate) struct ViewTable {
 impl ViewTable {
     pub(crate) fn new(view: Arc<dyn ErasedView>, revision: Revision) -> ViewTable {
         let schema = schema_of(&view, false);
-        ViewTable { view, schema, revision, form: Form::Rows, grain: None, in_any_order: false }
+        let (form, grain, window) = (Form::Rows, None, None);
+        ViewTable { view, schema, revision, form, grain, window, in_any_order: false }
+    }
+
+    /// The same, limited to a window.
+    pub(crate) fn within(self, window: Window) -> ViewTable {
+        ViewTable { window: Some(window), ..self }
+    }
+
+    pub(crate) fn window(&self) -> Option<&Window> {
+        self.window.as_ref()
     }
 
     /// The same as of a revision, with the columns of its sketches or without.
@@ -101,7 +115,13 @@ impl ViewTable {
     }
 
     /// The scans that read these columns within these bounds: one for each set of keys.
-    fn scans(&self, columns: &[usize], bounds: Bounds, limit: Option<usize>) -> Vec<Scan> {
+    fn scans(
+        &self,
+        columns: &[usize],
+        bounds: Bounds,
+        last: Option<Last>,
+        limit: Option<usize>,
+    ) -> Vec<Scan> {
         let period = self.view.schema().period().name;
         let names = columns.iter().map(|&at| match (self.schema.field(at).name(), self.grain) {
             (name, Some(grain)) if *name == period => grain.name().to_owned(),
@@ -118,6 +138,10 @@ impl ViewTable {
             Some(grain) => scan.by(grain),
             None => scan,
         };
+        let scan = match last {
+            Some(last) => scan.last(last),
+            None => scan,
+        };
         let scan = match limit {
             Some(limit) if !matches!(self.form, Form::Top { .. }) => scan.limit(limit as u64),
             _ => scan,
@@ -132,6 +156,7 @@ impl fmt::Debug for ViewTable {
             .field("view", &self.view.name())
             .field("form", &self.form)
             .field("grain", &self.grain)
+            .field("window", &self.window)
             .field("revision", &self.revision)
             .finish_non_exhaustive()
     }
@@ -209,7 +234,14 @@ impl ViewTable {
             [] => vec![self.cheapest()?],
             columns => columns.to_vec(),
         };
-        let mut scans = self.scans(&columns, bounds, limit);
+        let last = match &self.window {
+            None => None,
+            Some(Window::Last(last)) => Some(*last),
+            Some(Window::Parameter(name)) => {
+                return plan_err!("{name}: expected a value, a window such as '7 days'");
+            }
+        };
+        let mut scans = self.scans(&columns, bounds, last, limit);
         let is_divided = self.in_any_order
             && self.form == Form::Rows
             && self.revision == Revision::Now
@@ -221,7 +253,7 @@ impl ViewTable {
             scans = scans.into_iter().map(Scan::in_any_order).collect();
         }
         let view = Arc::clone(&self.view);
-        let read = (self.revision, self.grain);
+        let read = (self.revision, self.grain, last);
         Ok(Arc::new(ViewExec::new(view, scans, read, schema, limit, partitions)))
     }
 
@@ -313,6 +345,17 @@ pub(crate) fn of_plan(plan: &LogicalPlan) -> Option<&ViewTable> {
     match plan {
         LogicalPlan::TableScan(scan) => of_scan(scan),
         _ => None,
+    }
+}
+
+/// The plan of a scan with another table.
+pub(crate) fn with_table(plan: LogicalPlan, table: ViewTable) -> LogicalPlan {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let source = Arc::new(DefaultTableSource::new(Arc::new(table)));
+            LogicalPlan::TableScan(TableScan { source, ..scan })
+        }
+        other => other,
     }
 }
 

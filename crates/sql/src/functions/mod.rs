@@ -19,7 +19,7 @@ use dayfold::engine::Views;
 pub(crate) use arithmetic::CheckIntegers;
 pub(crate) use merge::MergeSketches;
 pub(crate) use names::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
-pub(crate) use revision::revision;
+pub(crate) use revision::{revision, text};
 
 /// Registers them for statements.
 pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {

@@ -46,7 +46,8 @@ impl TableFunctionImpl for RevisionOf {
     }
 }
 
-fn text(expr: &Expr) -> Result<String> {
+/// The text of a literal.
+pub(crate) fn text(expr: &Expr) -> Result<String> {
     match expr {
         Expr::Literal(
             ScalarValue::Utf8(Some(text))

@@ -169,6 +169,44 @@ fn parameters() {
 }
 
 #[test]
+fn a_window_is_that_of_the_question_over_http() {
+    let served = Served::new(Limits::default());
+    let get = |question: &str| {
+        let url = format!("http://{}/api/views/{question}&format=csv", served.serving.address());
+        ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
+    };
+    let sql = |select: &str, window: &str, view: &str| {
+        let columns = if view == "sales" { "day, shop, desk" } else { "hour, shop" };
+        served.csv(&format!(
+            r#"{{"sql":"SELECT {select} FROM last('{view}', $1) ORDER BY {columns}","params":["{window}"]}}"#
+        ))
+    };
+    let rows = |text: &str| text.lines().count();
+    let day = "day, shop, desk, sales, cents";
+    let all = rows(&sql(day, "1 year", "sales"));
+    for (short, words) in
+        [("60d", "60 days"), ("9w", "9 weeks"), ("3mo", "3 months"), ("2q", "2 quarters")]
+    {
+        let found = sql(day, words, "sales");
+        assert!(rows(&found) > 1, "{words}");
+        let question =
+            format!("sales/rows?last={short}&limit=10000&columns={}", day.replace(", ", ","));
+        assert_eq!(get(&question), found, "{words}");
+    }
+    assert!(rows(&sql(day, "60 days", "sales")) < all);
+    let hour = "hour, shop, sales, cents";
+    let found = sql(hour, "1000 hours", "hours");
+    assert_eq!(get("hours/rows?last=1000h&limit=10000&columns=hour,shop,sales,cents"), found);
+    let (status, said) = served.refusal(r#"{"sql":"SELECT * FROM last('weeks', '7 days')"}"#);
+    assert_eq!(status, 400, "{said}");
+    assert!(
+        said.contains("view 'weeks' is kept by week: expected a window of one of week"),
+        "{said}"
+    );
+    served.end();
+}
+
+#[test]
 fn errors_have_a_status_and_a_place() {
     let served = Served::new(Limits::default());
     for (sql, status, code, place) in [

@@ -9,3 +9,4 @@ mod random;
 mod rollups;
 mod scene;
 mod statements;
+mod windows;

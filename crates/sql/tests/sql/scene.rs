@@ -42,6 +42,8 @@ pub(crate) struct Scene {
     pub(crate) sql: Sql,
     pub(crate) events: Vec<Sale>,
     pub(crate) pusher: Pusher<Sale>,
+    /// The time of the engine.
+    pub(crate) clock: Arc<AtomicI64>,
 }
 
 pub(crate) fn sale(number: i64) -> Sale {
@@ -97,7 +99,7 @@ impl Scene {
         days.wait_sealed_through(Day((FIRST + DAYS - 5) as i32), LONG).unwrap();
         push(&last);
         let sql = Sql::new(running.views(), limits).unwrap();
-        Scene { running, sql, events, pusher }
+        Scene { running, sql, events, pusher, clock }
     }
 
     /// The rows of a statement, as texts.
