@@ -3,7 +3,7 @@
 use super::filling::{Fill, Filling};
 use super::{Event, Key, RowBuilder, State, ViewDef};
 use crate::cluster::Cluster;
-use crate::engine::{EngineError, Measures, Running, ViewHandle};
+use crate::engine::{EngineError, Measures, Running, ViewChange, ViewHandle};
 use crate::time::EventTime;
 
 /// An engine for events without their own Rust type.
@@ -21,6 +21,23 @@ impl<E: Send + Sync + 'static> crate::Engine<E> {
         fill: impl for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static,
     ) -> ViewHandle<Key, State> {
         // Boxed, so that all dynamic views of an engine are compiled once.
+        self.filled_view(definition, Box::new(fill))
+    }
+
+    fn filled_view(&mut self, definition: ViewDef, fill: Box<Fill<E>>) -> ViewHandle<Key, State> {
+        let plan = definition.plan();
+        self.add_view(definition.described(), Measures::none(), Filling::new(plan, fill))
+    }
+}
+
+impl<E: Send + Sync + 'static> ViewChange<E> {
+    /// Adds a view whose columns are known only at run time, as [`Engine::dynamic_view`](crate::Engine::dynamic_view)
+    /// does.
+    pub fn dynamic_view(
+        &mut self,
+        definition: ViewDef,
+        fill: impl for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static,
+    ) -> ViewHandle<Key, State> {
         self.filled_view(definition, Box::new(fill))
     }
 

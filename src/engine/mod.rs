@@ -45,6 +45,7 @@
 
 mod accepted;
 mod ask;
+mod change;
 mod clock;
 mod cuts;
 mod error;
@@ -82,6 +83,7 @@ pub(crate) use ask::slot::{Closed, Taker};
 pub(crate) use ask::subscription::SharedAnswers;
 pub use ask::subscription::Subscription;
 pub use ask::views::Views;
+pub use change::{ChangeError, Changing, ViewChange, ViewChanger};
 pub use error::EngineError;
 pub use ingest::live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use ingest::once::{Once, OnceError};
@@ -103,6 +105,7 @@ use crate::store::{Disk, Packing, Storage, Store};
 use crate::time::EventTime;
 use crate::view::View;
 use ask::mailbox::AskLimits;
+use change::Changes;
 use clock::Clock;
 use ingest::live::Queue;
 use ingest::logging::{self, KeepBefore, LogConfig, Logging, Reads};
@@ -134,6 +137,7 @@ pub struct Engine<E> {
     tick_rows: usize,
     asking: AskLimits,
     clock: Clock,
+    changes: Arc<Changes<E>>,
     refused: Option<Box<Keep>>,
     /// See [`Engine::refused_before`].
     refused_before: Option<Box<KeepBefore>>,
@@ -164,6 +168,7 @@ impl<E: Send + Sync + 'static> Default for Engine<E> {
 impl<E: Send + Sync + 'static> Engine<E> {
     /// An engine without views, source or folder.
     pub fn new() -> Engine<E> {
+        let clock = Clock::default();
         Engine {
             views: Vec::new(),
             feeding: None,
@@ -178,7 +183,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
             lost: LostLog::Refuse,
             tick_rows: 65_536,
             asking: AskLimits::default(),
-            clock: Clock::default(),
+            changes: Arc::new(Changes::new(clock.clone())),
+            clock,
             refused: None,
             refused_before: None,
             waits: Arc::default(),
@@ -472,7 +478,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// without a log left the folder, or if the processes of the cluster cannot connect. Then nothing has been read or
     /// written; only what was never committed may have been removed.
     pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
-        let close = spawn::close(&self.views, self.live.as_ref(), &self.waits);
+        let close = spawn::close(&self.views, self.live.as_ref(), &self.waits, &self.changes);
         // Other threads that have asked or pushed meanwhile get an error.
         self.try_start(cluster).inspect_err(|_| close())
     }
@@ -557,18 +563,20 @@ impl<E: Send + Sync + 'static> Engine<E> {
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));
-        let clock = self.clock.clone();
+        let (clock, waits) = (self.clock.clone(), Arc::clone(&self.waits));
         // Only what a process reads of partitions by itself can be read again by position.
         let has_cuts = self.feeding.is_none() && cluster.processes() == 1;
         let read = (Arc::clone(&extents), has_cuts);
-        let waits = Arc::clone(&self.waits);
         let mut shared = Shared::new(views, threads, floor, to_replay, clock, waits, read);
         let is_alone = cluster.processes() == 1 && self.feeding.is_none() && self.live.is_none();
         shared.readers = Readers::new(is_alone.then_some(threads * self.partitioned.len()));
         shared.set_former(partitions::compare(&extents, &self.partitioned));
+        let shared = Arc::new(shared);
+        self.changes.open(&self.views, self.place(&cluster, &shared, &archive));
         let start = Start {
-            shared: Arc::new(shared),
+            shared,
             views: self.views,
+            changes: self.changes,
             parse: self.feeding.as_ref().map(|feeding| Arc::clone(&feeding.parse)),
             feeding: Mutex::new(self.feeding),
             archive,

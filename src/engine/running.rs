@@ -70,7 +70,6 @@ use crate::store::{Store, StoreError};
 pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,
-    pub(crate) views: Views,
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) close: Arc<dyn Fn() + Send + Sync>,
@@ -90,14 +89,14 @@ impl Running {
         self.shared.progress()
     }
 
-    /// The views, for code that does not know their types.
+    /// The views as they are now, for code that does not know their types.
     pub fn views(&self) -> Views {
-        self.views.clone()
+        Views::new(self.shared.offered(), &self.shared)
     }
 
     /// The view of this name, for code that does not know its types.
     pub fn view(&self, name: &str) -> Option<Arc<dyn ErasedView>> {
-        self.views.get(name).cloned()
+        self.views().get(name).cloned()
     }
 
     /// The data folder, if there is one.
@@ -220,7 +219,7 @@ impl Running {
             return Ok(());
         }
         for (view, from) in self.shared.not_dropped() {
-            store.note_not_dropped(view, from)?;
+            store.note_not_dropped(&view, from)?;
         }
         let (place, has_holes) = self.shared.place();
         match place {

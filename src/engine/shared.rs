@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -17,6 +17,7 @@ use super::progress::{LogNumbers, Progress, SourceNumbers};
 use crate::closing::Closing;
 use crate::cluster::Notice;
 use crate::log::Extents;
+use crate::scan::ErasedView;
 use crate::source::SourcePosition;
 use crate::speed::ViewNumbers;
 use crate::store::Store;
@@ -35,7 +36,9 @@ const LIVE: &str = "live";
 
 /// The state that the threads of an engine share in one process.
 pub(crate) struct Shared {
-    pub(crate) views: Vec<View>,
+    views: RwLock<Arc<[View]>>,
+    /// The same, for those who ask. A view that is added comes when it answers.
+    offered: RwLock<Arc<[Arc<dyn ErasedView>]>>,
     pub(crate) threads: usize,
     /// The floor under which the engine begins.
     pub(crate) floor: EventTime,
@@ -87,7 +90,7 @@ pub(crate) struct Shared {
 
 /// What the first worker of a process holds.
 pub(crate) struct Held {
-    pub(crate) views: Vec<ViewNumbers>,
+    pub(crate) views: Vec<(String, ViewNumbers)>,
     pub(crate) floor: EventTime,
     pub(crate) ticks: usize,
     pub(crate) log_waiting: usize,
@@ -147,7 +150,8 @@ impl Shared {
         (extents, has_cuts): (Arc<Extents>, bool),
     ) -> Shared {
         Shared {
-            views,
+            views: RwLock::new(views.into()),
+            offered: RwLock::default(),
             threads,
             floor,
             closing: AtomicI64::new(floor),
@@ -183,6 +187,39 @@ impl Shared {
         }
     }
 
+    /// The views as they are now.
+    pub(crate) fn views(&self) -> Arc<[View]> {
+        Arc::clone(&self.views.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Views that are there from now on; those that are known already stay.
+    pub(crate) fn define<'a>(&self, added: impl Iterator<Item = &'a View>) {
+        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |view: &&View| views.iter().all(|known| known.name() != view.name());
+        let added: Vec<View> = added.filter(is_new).cloned().collect();
+        *views = views.iter().cloned().chain(added).collect();
+    }
+
+    /// The views for those who ask.
+    pub(crate) fn offered(&self) -> Arc<[Arc<dyn ErasedView>]> {
+        Arc::clone(&self.offered.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Offers further views to those who ask.
+    pub(crate) fn offer(&self, added: impl Iterator<Item = Arc<dyn ErasedView>>) {
+        let mut offered = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+        *offered = offered.iter().cloned().chain(added).collect();
+    }
+
+    /// Views that are there no more.
+    pub(crate) fn withdraw(&self, names: &[String]) {
+        let is_gone = |name: &str| names.iter().any(|gone| gone == name);
+        let mut offered = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+        *offered = offered.iter().filter(|view| !is_gone(view.name())).cloned().collect();
+        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        *views = views.iter().filter(|view| !is_gone(view.name())).cloned().collect();
+    }
+
     fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -194,7 +231,9 @@ impl Shared {
         progress.replayed = self.replayed.load(Ordering::Relaxed);
         progress.to_replay = self.to_replay;
         progress.recovered = self.recovered.load(Ordering::Acquire);
-        progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
+        if progress.view_names.is_empty() {
+            progress.view_names = self.views().iter().map(|view| view.name().to_owned()).collect();
+        }
         progress.logs = self.waits.log_numbers();
         progress.log = LogNumbers::together(&progress.logs);
         progress
@@ -322,7 +361,8 @@ impl Shared {
 
     /// How far partitions had been entered when a closing of a view was complete; see [`Cuts`].
     pub(crate) fn positions(&self, view: &str, closing: Closing) -> Option<Positions> {
-        let view = self.views.iter().find(|known| known.name() == view)?;
+        let views = self.views();
+        let view = views.iter().find(|known| known.name() == view)?;
         let floor = view.floor_after(closing);
         self.cuts.at(floor, self.threads, &self.extents).filter(|_| self.has_cuts)
     }
@@ -377,9 +417,12 @@ impl Shared {
     }
 
     /// The views of which events were dropped, with the first period of which none was.
-    pub(crate) fn not_dropped(&self) -> impl Iterator<Item = (&str, Day)> {
+    pub(crate) fn not_dropped(&self) -> Vec<(String, Day)> {
         let from = self.not_dropped.get().into_iter().flatten();
-        self.views.iter().zip(from).filter_map(|(view, from)| Some((view.name(), (*from)?)))
+        let (views, of) = (self.views(), |(view, from): (&View, &Option<Day>)| {
+            Some((view.name().to_owned(), (*from)?))
+        });
+        views.iter().zip(from).filter_map(of).collect()
     }
 
     pub(crate) fn worker_finished(&self) {
@@ -447,7 +490,8 @@ impl Shared {
     pub(crate) fn set_held(&self, held: Held) {
         let progress = &mut self.lock().progress;
         let Held { views, floor, ticks, log_waiting } = held;
-        (progress.views, progress.floor) = (views, floor);
+        (progress.view_names, progress.views) = views.into_iter().unzip();
+        progress.floor = floor;
         (progress.ticks, progress.log_waiting) = (ticks, log_waiting);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use timely::worker::Worker;
 
-use super::ask::views::Views;
+use super::change::Changes;
 use super::error::{EngineError, Outcome};
 use super::ingest::live::Queue;
 use super::ingest::receipt::Waits;
@@ -23,9 +23,12 @@ pub(super) fn close<E: Send + Sync + 'static>(
     views: &[Arc<dyn EngineView<E>>],
     live: Option<&Arc<Queue<E>>>,
     waits: &Arc<Waits>,
+    changes: &Arc<Changes<E>>,
 ) -> impl Fn() + Send + Sync + use<E> {
     let (views, live, waits) = (views.to_vec(), live.cloned(), Arc::clone(waits));
+    let changes = Arc::clone(changes);
     move || {
+        changes.close();
         views.iter().for_each(|view| view.close());
         live.iter().for_each(|queue| queue.close());
         waits.stop();
@@ -42,13 +45,17 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     let watch =
         joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
-    let (close, at_desk) =
-        (close(&start.views, start.live.as_ref(), &shared.waits), Arc::clone(&shared));
+    let (close, at_desk) = (
+        close(&start.views, start.live.as_ref(), &shared.waits, &start.changes),
+        Arc::clone(&shared),
+    );
+    let changes = Arc::clone(&start.changes);
     let close: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
         close();
+        changes.wait_idle();
         at_desk.desk.close();
     });
-    let views = Views::new(start.views.iter().map(|view| view.erased()), &shared);
+    shared.offer(start.views.iter().map(|view| view.erased()));
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -71,7 +78,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
     let (archive, main, interrupting) = (Some(archive), Some(main), AtomicBool::new(false));
-    Ok(Running { shared, archive, views, main, watch, close, interrupting })
+    Ok(Running { shared, archive, main, watch, close, interrupting })
 }
 
 /// Runs a worker; if it ends early for any reason, the engine ends with that reason.
@@ -92,6 +99,7 @@ fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
     }
     start.shared.stopped(outcome);
     start.views.iter().for_each(|view| view.close());
+    start.changes.close();
     start.shared.desk.close();
     start.live.iter().for_each(|queue| queue.close());
 }

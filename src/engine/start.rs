@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::change::Changes;
 use super::ingest::live::Queue;
 use super::ingest::logging::Logging;
 use super::ingest::partitions::Partitioning;
@@ -21,6 +22,7 @@ pub(super) struct Start<E> {
     pub(super) feeding: Mutex<Option<Feeding<E>>>,
     pub(super) parse: Option<Arc<Parse<E>>>,
     pub(super) archive: Archive,
+    pub(super) changes: Arc<Changes<E>>,
     pub(super) live: Option<Arc<Queue<E>>>,
     pub(super) log: Option<Logging<E>>,
     /// How long the log is kept.

@@ -1,8 +1,13 @@
 //! What an engine declares about itself: to the folder that it opens, and to the other processes of its cluster.
 
+use std::sync::Arc;
+
 use super::Engine;
+use super::change::{Place, ViewChanger};
 use super::recover::joining::{self, LostLog};
+use super::shared::Shared;
 use super::view;
+use crate::archive::Archive;
 use crate::cluster::{Cluster, Word};
 use crate::store::{Looked, Packing, StoreConfig};
 
@@ -39,6 +44,86 @@ impl<E: Send + Sync + 'static> Engine<E> {
     pub fn remove_view(mut self, view: &str) -> Self {
         self.removed.push(view.to_owned());
         self
+    }
+
+    /// For changing the views of the engine while it runs: they are added with their past from the log, and removed, while
+    /// sources, pushes, subscriptions and queries of the other views go on.
+    ///
+    /// This needs a log that is kept for ever, and one process. The one source of [`Engine::file`], [`Engine::csv`] or
+    /// [`Engine::source`] is not possible beside it, because its last line may not be in the log.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::aggregate::Count;
+    /// use dayfold::engine::{ChangeError, Changing, LiveOptions, Measures, ViewChange, ViewChanger};
+    /// use dayfold::log::Durability;
+    /// use dayfold::serve::Query;
+    /// use dayfold::time::{DayRange, EventTime};
+    /// use dayfold::view::View;
+    /// use dayfold::{Cluster, Engine};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let limit = Duration::from_secs(10);
+    /// let mut engine = Engine::<EventTime>::new();
+    /// engine.view(View::new("all")?, Measures::none(), |at| Some((*at, 0u64, Count::one())));
+    /// let pusher = engine.live(LiveOptions::new(|at: &EventTime| *at));
+    /// let changer: ViewChanger<EventTime> = engine.changer();
+    /// let every = Durability::Every(Duration::from_millis(10));
+    /// let engine = engine.data(folder.path()).log(every, |at| *at);
+    /// let running = engine.start(Cluster::workers(1))?;
+    /// pusher.push(vec![5])?.receipt.wait_both(limit)?;
+    ///
+    /// let mut change: ViewChange<EventTime> = changer.change();
+    /// let odd = change.view(View::new("odd")?, Measures::none(), |at| {
+    ///     (at % 2 == 1).then(|| (*at, 0u64, Count::one()))
+    /// });
+    /// change.remove_view("all");
+    /// let changing: Changing = change.begin()?;
+    /// while !changing.wait(limit)? {
+    ///     let (read, all) = changing.progress();
+    ///     println!("{read} of {all} events");
+    /// }
+    /// let answer = odd.ask(Query::point(0, DayRange::ALL))?;
+    /// assert_eq!(answer.value(), Some(Count(1)));
+    ///
+    /// let mut again = changer.change();
+    /// again.remove_view("all");
+    /// assert!(matches!(again.begin(), Err(ChangeError::Definition(_))));
+    /// drop(pusher);
+    /// running.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn changer(&self) -> ViewChanger<E> {
+        ViewChanger::new(&self.changes)
+    }
+
+    /// What changes of the views need while the engine runs; or why there can be none.
+    pub(super) fn place(
+        &self,
+        cluster: &Cluster,
+        shared: &Arc<Shared>,
+        archive: &Archive,
+    ) -> Result<Place, &'static str> {
+        let Some(store) = archive.store().filter(|store| store.is_logged()) else {
+            return Err("it has no log, from which a view could have its past");
+        };
+        if cluster.processes() > 1 || store.has_other_parts() {
+            return Err("its data folder has the parts of several processes");
+        }
+        if self.log_kept.is_some() || store.log_from().is_some() {
+            return Err("its log is not kept for ever");
+        }
+        if self.feeding.is_some() {
+            return Err("it reads one source in order");
+        }
+        if self.reread.is_some() {
+            return Err("another data folder has counted a part of its events");
+        }
+        let (shared, archive, store) = (Arc::clone(shared), archive.clone(), Arc::clone(store));
+        Ok(Place { shared, archive, store, cluster: cluster.clone(), asking: self.asking })
     }
 
     /// Refuses a data folder whose log has a source that was read in order ([`Engine::file`], [`Engine::csv`],

@@ -300,7 +300,7 @@ where
             status,
             skewed,
             maintenance,
-            calendar: self.view.calendar().clone(),
+            view: self.view.clone(),
             clock: self.clock.clone(),
         })
     }

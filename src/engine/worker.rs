@@ -1,6 +1,8 @@
 //! One worker of an engine: the loop that turns blocks into ticks.
 
 mod answering;
+mod changing;
+mod inputs;
 mod live;
 mod once;
 mod partitions;
@@ -13,12 +15,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::Input;
-use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
 use super::ask::asking::WorkerView;
+use super::change::Order;
 use super::clock::TickClock;
 use super::cuts::Positions;
 use super::error::{Outcome, in_full, outcome_of};
@@ -34,13 +34,13 @@ use super::shared::Held;
 use super::start::Start;
 use super::upkeep::log_end::LogEnd;
 use super::upkeep::tasks::Tasks;
-use super::view::EngineView;
 use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
 use crate::speed::{Counts, Room};
 use crate::time::{Day, EventTime};
-use crate::view::View;
+use changing::{HELD_MOST, Joining};
+use inputs::{Fed, Inputs};
 
 /// The number of ticks of a worker that may be incomplete. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
@@ -67,10 +67,14 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     log: Option<LogWriter<E>>,
     /// The rest of this worker's share of the log.
     replay: Option<mpsc::Receiver<FromLog<E>>>,
-    events: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Batch<E>>>>>,
-    counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
+    inputs: Inputs<E>,
     views: Vec<Box<dyn WorkerView>>,
-    probe: ProbeHandle<Moment>,
+    /// The views that are being added.
+    joining: Option<Joining<E>>,
+    /// Orders to remove views, and their dataflows that have not ended yet.
+    leaving: Vec<(Arc<Order<E>>, Vec<usize>)>,
+    /// What is complete on all workers: nothing before this moment can arrive. `None` at the end.
+    reached: Option<Moment>,
     tasks: Tasks,
     owner: Option<Owner<E>>,
     clock: TickClock,
@@ -117,19 +121,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         start.shared.waits.register(local, place.as_ref().map(|(log, _)| log.clone()));
         let log_end = place.as_ref().zip(start.archive.store()).zip(start.log_kept);
         let log_end = log_end.map(|(((log, _), store), keep)| {
-            LogEnd::new(keep, store, start.shared.views.clone(), log.clone(), (index, peers))
+            let views = start.shared.views().to_vec();
+            LogEnd::new(keep, store, views, log.clone(), (index, peers))
         });
-        let probe = ProbeHandle::new();
-        let (mut events, mut counts, views) = worker.dataflow_named("Views", |scope| {
-            let (events, event_stream) = scope.new_input::<Vec<Batch<E>>>();
-            let (counts, count_stream) = scope.new_input::<Vec<Counts>>();
-            let build = |view: &Arc<dyn EngineView<E>>| {
-                let (events, counts) = (event_stream.clone(), count_stream.clone());
-                view.build(scope, events, counts, &start.archive, place.as_ref(), &probe)
-            };
-            let views: Vec<_> = start.views.iter().map(build).collect();
-            (events, counts, views)
-        });
+        let built = start.views.iter();
+        let built = built.map(|view| Fed::build(worker, view, &start.archive, place.as_ref()));
+        let (fed, views): (Vec<_>, Vec<_>) = built.unzip();
+        let mut inputs = Inputs::new(fed);
         if start.live.is_some() {
             views.iter().for_each(|view| view.status().has_door());
         }
@@ -141,8 +139,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // No day closes before everything in the log is back.
         let floor = if replay.is_some() { EventTime::MIN } else { start.shared.floor };
         let now = Moment::new(floor, clock.next());
-        events.advance_to(now);
-        counts.advance_to(now);
+        inputs.advance_to(now);
         let process = index / start.shared.threads;
         let floor = start.shared.floor;
         let floors = Floors::new(start.sources(peers / start.shared.threads), floor);
@@ -158,10 +155,11 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             shares,
             log,
             replay,
-            events: Some(events),
-            counts: Some(counts),
+            inputs,
             views,
-            probe,
+            joining: None,
+            leaving: Vec::new(),
+            reached: Some(Moment::MIN),
             tasks: Tasks::new(index, peers, log_end),
             owner: start.log.as_ref().map(|log| log.owner(&start.shared, index, peers)),
             clock,
@@ -191,7 +189,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 break outcome;
             }
         };
-        if !outcome.is_orderly() {
+        if outcome.is_orderly() {
+            self.settle_changes();
+        } else {
             self.start.shared.stopping(&outcome);
             self.start.live.iter().for_each(|queue| queue.close());
         }
@@ -200,7 +200,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.views.iter().for_each(|view| view.status().abandon());
         }
         self.feed.close();
-        (self.events, self.counts) = (None, None);
+        self.inputs.close();
         // No query is answered from an incomplete state.
         let mut is_asked = !outcome.is_orderly() || !self.recovered;
         if is_asked {
@@ -248,6 +248,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if self.feed.begin.take() {
             self.begin();
         }
+        let changed = self.change();
         self.watch_clock();
         self.watch_room();
         let entered = self.enter();
@@ -258,9 +259,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.tasks.step_log(&mut self.views, &mut self.feed);
         }
         let passed = self.pass_once();
-        self.step(read || entered || asked || passed);
+        self.step(read || changed || entered || asked || passed);
         while let Some((moment, entered)) = self.in_flight.front()
-            && !self.probe.less_equal(moment)
+            && !self.inputs.less_equal(moment)
         {
             self.start.shared.completed(entered.elapsed());
             self.in_flight.pop_front();
@@ -291,6 +292,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             || self.in_flight.len() >= TICKS_IN_FLIGHT
             || self.is_sealing_behind()
             || self.is_full()
+            || self.inputs.holds_more_than(HELD_MOST)
         {
             return false;
         }
@@ -330,7 +332,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 Data::End { source } => match self.ended(source) {
                     None => {
                         self.tell_positions(EventTime::MAX);
-                        (self.events, self.counts) = (None, None);
+                        self.inputs.close();
                     }
                     floor => self.raise_floor(floor),
                 },
@@ -406,10 +408,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         refused.sort_by_key(|refused| refused.line);
         let rows = events.len() + refused.len();
         self.start.shared.events.fetch_add(events.len() as u64, Ordering::Relaxed);
-        if let Some(input) = &mut self.counts
-            && !refused.is_empty()
-        {
-            input.send(Counts::refused(refused.len() as u64));
+        if !refused.is_empty() {
+            self.inputs.count(Counts::refused(refused.len() as u64));
         }
         let events = Arc::new(events);
         let entry = range.map(|range| Entry {
@@ -422,10 +422,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             once: None,
         });
         // If the log has failed, the engine is about to stop, and none of this is acknowledged.
-        if entry.is_none_or(|entry| log_entry(&mut self.log, entry).is_ok())
-            && let Some(input) = &mut self.events
-        {
-            input.send(Batch::new(events));
+        if entry.is_none_or(|entry| log_entry(&mut self.log, entry).is_ok()) {
+            self.inputs.send(&Batch::new(events), self.now.floor);
         }
         self.feed.ack(READER, Ack { number, refused });
         rows
@@ -452,10 +450,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn advance_to(&mut self, moment: Moment) {
         self.now = moment;
         self.advanced = Instant::now();
-        if let (Some(events), Some(counts)) = (&mut self.events, &mut self.counts) {
-            events.advance_to(moment);
-            counts.advance_to(moment);
-        }
+        self.inputs.advance_to(moment);
     }
 
     /// Why this worker cannot go on, if it cannot.
@@ -511,15 +506,14 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     /// Notes that everything is sealed except a last line without its end, and that this line is in the answers.
     fn note_rested(&mut self) {
-        let Some(entered) = self.rested.filter(|entered| !self.probe.less_equal(entered)) else {
+        let Some(entered) = self.rested.filter(|entered| !self.inputs.less_equal(entered)) else {
             return;
         };
-        let is_sealed = |sealed: Option<Day>, view: &View| {
+        let is_all_sealed = self.views.iter().all(|view| {
             let through = view.first_open(entered.floor).previous();
-            through == Day::MIN || sealed >= Some(through)
-        };
-        let mut sealed = self.views.iter().map(|view| view.status().sealed_through());
-        if self.start.shared.views.iter().all(|view| is_sealed(sealed.next().flatten(), view)) {
+            through == Day::MIN || view.status().sealed_through() >= Some(through)
+        });
+        if is_all_sealed {
             self.rested = None;
             self.publish();
             self.start.shared.worker_rested();
@@ -530,7 +524,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.published = Instant::now();
         self.views.iter().for_each(|view| view.publish());
         if self.worker.index().is_multiple_of(self.start.shared.threads) {
-            let numbers = self.views.iter().map(|view| view.status().numbers()).collect();
+            let views = self.views.iter();
+            let numbers = views.map(|view| (view.name().to_owned(), view.status().numbers()));
+            let numbers = numbers.collect();
             let shared = &self.start.shared;
             let log_waiting = self.log.as_ref().map_or(0, |log| log.handle().waiting_bytes());
             let (floor, ticks) = (self.now.floor, self.in_flight.len());

@@ -165,6 +165,17 @@ impl<E> Committer<E> {
         Ok(())
     }
 
+    /// Adds views to the definition of the run, or gives them another grace. What was taken is committed, and it is all
+    /// durable when this returns.
+    pub(super) fn define(&mut self, views: Vec<(String, i64)>) -> Result<(), LogError> {
+        self.commit(true)?;
+        for (view, grace) in views {
+            self.state.definition.retain(|(known, _)| *known != view);
+            self.state.definition.push((view, grace));
+        }
+        self.rotate()
+    }
+
     /// Removes files of days before this one whose events are no longer needed; `is_needed` is asked about the last day
     /// of each file and the greatest floor of its frames. First, all that was taken is committed. Then a stream that
     /// does not name the files replaces the present one; it is durable before any file is removed.

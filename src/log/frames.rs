@@ -54,6 +54,16 @@ impl Frames {
         Ok(Frames { bytes, path, offset, length, is_plain, room })
     }
 
+    /// Goes on at this offset, at which a frame begins.
+    pub(crate) fn go_to(&mut self, offset: u64) {
+        self.offset = self.offset.max(usize::try_from(offset).unwrap_or(usize::MAX));
+    }
+
+    /// The offset behind the frames so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset as u64
+    }
+
     /// The next frame whose moment is `wanted`; `None` at the end. Other frames are skipped; their payloads are neither
     /// read nor verified.
     ///

@@ -39,6 +39,9 @@ struct Progress {
     bytes_an_event: usize,
     /// What may be removed from the log.
     shorten: Option<Shorten>,
+    /// The views that are to be added to its definition, with their graces, and how often that was done.
+    define: Vec<(String, i64)>,
+    defined: u64,
     /// When the first entry that the thread has not taken was appended.
     oldest: Option<Instant>,
     /// There will be no more entries.
@@ -235,6 +238,29 @@ impl LogHandle {
         progress.waiting_bytes.max(encoded)
     }
 
+    /// Records the graces of views that are added while the log is written, in milliseconds, and waits until that is
+    /// durable.
+    ///
+    /// # Errors
+    /// As [`LogHandle::sync_through`].
+    pub(crate) fn define(&self, views: &[(String, i64)]) -> Result<(), LogError> {
+        let mut progress = self.shared.lock();
+        progress.define.extend_from_slice(views);
+        let defined = progress.defined;
+        self.shared.work.notify_one();
+        while progress.defined == defined {
+            if let Some(error) = &progress.error {
+                return Err(error.clone());
+            }
+            if progress.ended {
+                return Err(self.shared.stopped("it ended before a view was added to it"));
+            }
+            let waited = self.shared.done.wait(progress);
+            progress = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
     /// Makes the thread remove its files of days before this one whose events are not needed. Nobody may be reading
     /// them.
     pub(crate) fn shorten(&self, from: Day, is_needed: Arc<IsNeeded>) {
@@ -283,6 +309,7 @@ struct Work {
     commit: bool,
     sync: bool,
     shorten: Option<Shorten>,
+    define: Vec<(String, i64)>,
     closing: bool,
 }
 
@@ -317,14 +344,19 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 // events are.
                 self.shared.encoded(bytes, events, self.committer.encoded - before);
             }
+            let is_defined = !work.define.is_empty();
             if let Some(Shorten { from, is_needed }) = &work.shorten {
                 self.committer.shorten(*from, &**is_needed)?;
+            }
+            if !work.define.is_empty() {
+                self.committer.define(work.define)?;
             }
             if work.commit {
                 self.committer.commit(work.sync)?;
                 since = None;
                 let mut progress = self.shared.lock();
                 progress.committed = taken;
+                progress.defined += u64::from(is_defined);
                 if work.sync {
                     (progress.durable, progress.position) = (taken, self.committer.position());
                 }
@@ -361,11 +393,13 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 }
                 Durability::System => (taken < through || forced && behind, forced && behind),
             };
-            if taken < through || commit || closing || progress.shorten.is_some() {
+            let is_changed = progress.shorten.is_some() || !progress.define.is_empty();
+            if taken < through || commit || closing || is_changed {
                 let shorten = progress.shorten.take();
-                // Shortening commits everything, durably.
-                let (commit, sync) = (commit || shorten.is_some(), sync || shorten.is_some());
-                return Work { through, commit, sync, shorten, closing };
+                let define = std::mem::take(&mut progress.define);
+                // Both commit everything, durably.
+                let (commit, sync) = (commit || is_changed, sync || is_changed);
+                return Work { through, commit, sync, shorten, define, closing };
             }
             progress = match left {
                 Some(left) => {

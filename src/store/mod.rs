@@ -97,6 +97,7 @@
 
 mod backup;
 mod batch_file;
+mod change;
 mod config;
 mod disk;
 mod error;

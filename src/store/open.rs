@@ -243,6 +243,7 @@ impl Looked {
         Ok(Store {
             storage,
             layout,
+            defined: RwLock::new(Arc::new(config.clone())),
             config,
             last,
             next_run,
@@ -402,7 +403,7 @@ impl Store {
     }
 }
 
-fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
+pub(super) fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
     let refuse = |what, value: String| Err(StoreError::Config { what, value });
     if config.process >= config.processes || config.processes > 1 << 16 {
         let value = format!("{} of {}", config.process, config.processes);

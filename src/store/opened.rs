@@ -50,6 +50,8 @@ pub struct Store {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) layout: Layout,
     pub(super) config: StoreConfig,
+    /// The same, with the views that the program has now; see [`Store::add_views`].
+    pub(super) defined: RwLock<Arc<StoreConfig>>,
     pub(super) last: RunState,
     /// The run that [`Store::begin`] begins.
     pub(super) next_run: Run,
@@ -252,7 +254,7 @@ impl Store {
             }
         }
         // The first run of a view records it when it begins.
-        for (grain, from) in lower_end::first_rollups(&self.config, view, kept_from) {
+        for (grain, from) in lower_end::first_rollups(&self.defined(), view, kept_from) {
             kept.rollups[grain as usize].get_or_insert(from);
         }
         kept
@@ -283,8 +285,9 @@ impl Store {
 
     /// The first period of a view that can be computed from a log that begins with this UTC day.
     pub(crate) fn computed_of(&self, view: &str, log_from: Day) -> Day {
-        let record = self.config.views.iter().find(|record| record.name == view);
-        let first = |record| lower_end::first_of_log(&self.config, record, log_from);
+        let config = self.defined();
+        let record = config.views.iter().find(|record| record.name == view);
+        let first = |record| lower_end::first_of_log(&config, record, log_from);
         record.map_or(Day::MIN, first)
     }
 

@@ -161,7 +161,7 @@ impl Store {
         Ok(())
     }
 
-    fn remove_period(&self, period: &Path) {
+    pub(super) fn remove_period(&self, period: &Path) {
         let is_ours =
             |name: &&String| parse_batch_file_name(name).is_some() || name.ends_with(TEMPORARY);
         let names = self.storage.list(period).unwrap_or_default();

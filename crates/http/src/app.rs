@@ -1,15 +1,16 @@
 //! State that all requests share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
-use dayfold::engine::Observer;
-use dayfold::scan::Snapshot;
+use dayfold::engine::{Observer, Views};
+use dayfold::scan::{ErasedView, Snapshot};
 use dayfold::time::Day;
 use tokio::sync::watch;
 
@@ -32,8 +33,8 @@ use crate::views::ServedView;
 /// The days are found by a query over everything, which many pages share.
 const SPANS_KEPT: Duration = Duration::from_millis(200);
 
-/// The first and the last day of each view.
-type Spans = Vec<Option<(Day, Day)>>;
+/// The first and the last day of each view, by name.
+pub(crate) type Spans = BTreeMap<String, Option<(Day, Day)>>;
 
 /// The counters of a server and their beginning. They continue when the served engine is replaced.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Default for Carried {
 /// State that all requests share.
 pub(crate) struct App {
     pub(crate) name: String,
-    pub(crate) views: Vec<Arc<ServedView>>,
+    views: RwLock<Arc<[Arc<ServedView>]>>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) snapshots: Snapshots,
     pub(crate) events: Option<Arc<dyn Sink>>,
@@ -88,7 +89,7 @@ impl App {
             places: Places::new(&server.limits),
             spans: tokio::sync::Mutex::default(),
             name: server.name,
-            views: server.views,
+            views: RwLock::new(server.views.into()),
             threads: server.threads,
             snapshots: Snapshots::new(server.snapshots, &server.limits),
             events: server.events,
@@ -112,11 +113,37 @@ impl App {
         })
     }
 
+    /// The views.
+    pub(crate) fn views(&self) -> Arc<[Arc<ServedView>]> {
+        Arc::clone(&self.views.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves these views from now on. Those that were served before stay, with their live answers.
+    pub(crate) fn change_views(&self, offered: &Views, unit: &dyn Fn(&mut ServedView)) {
+        let before = self.views();
+        let served = |view: &Arc<dyn ErasedView>| {
+            let known = before.iter().find(|served| served.is_of(view));
+            known.cloned().unwrap_or_else(|| {
+                let mut added = ServedView::new(Arc::clone(view), Arc::clone(&self.threads));
+                unit(&mut added);
+                Arc::new(added)
+            })
+        };
+        let views: Arc<[Arc<ServedView>]> = offered.iter().map(served).collect();
+        if let Some(feeds) = &self.feeds {
+            let is_gone =
+                |served: &&Arc<ServedView>| !views.iter().any(|view| Arc::ptr_eq(view, served));
+            before.iter().filter(is_gone).for_each(|gone| feeds.end(gone.name()));
+        }
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+    }
+
     /// The view with a name.
     pub(crate) fn view(&self, name: &str) -> Result<Arc<ServedView>, ApiError> {
-        let found = self.views.iter().find(|view| view.name() == name);
+        let views = self.views();
+        let found = views.iter().find(|view| view.name() == name);
         found.cloned().ok_or_else(|| {
-            let names = self.views.iter().map(|view| view.name());
+            let names = views.iter().map(|view| view.name());
             ApiError::missing("no_such_view", format!("there is no view '{name}'"), names)
         })
     }
@@ -167,8 +194,11 @@ impl App {
         {
             return Ok(spans.clone());
         }
-        let asked = self.views.iter().map(|view| view.span(self.limits.patience));
+        let views = self.views();
+        let asked = views.iter().map(|view| view.span(self.limits.patience));
         let found = futures_util::future::try_join_all(asked).await?;
+        let names = views.iter().map(|view| view.name().to_owned());
+        let found: Spans = names.zip(found).collect();
         *spans = Some((Instant::now(), found.clone()));
         Ok(found)
     }

@@ -1,16 +1,18 @@
 //! What a server serves now. It may be replaced while the server listens, and requests may wait for the next one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use dayfold::engine::Views;
 use tokio::sync::watch;
 
 use crate::app::{App, Carried};
 use crate::error::ApiError;
 use crate::routes::router;
 use crate::server::Server;
+use crate::views::ServedView;
 
 /// How often a paused server checks whether requests are still being answered.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -77,8 +79,21 @@ pub(crate) struct Replacing {
     sender: watch::Sender<Current>,
     is_loopback: bool,
     carried: Carried,
-    /// The router that requests find now. Dropping it ends live answers.
-    stop: Mutex<Option<watch::Sender<bool>>>,
+    /// What requests find now.
+    served: Mutex<Served>,
+}
+
+/// What requests find.
+struct Served {
+    app: Weak<App>,
+    /// Dropping it ends live answers.
+    stop: Option<watch::Sender<bool>>,
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Served").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Current {
@@ -90,17 +105,17 @@ impl std::fmt::Debug for Current {
 impl Replacing {
     pub(crate) fn new(server: Server, is_loopback: bool) -> Replacing {
         let carried = Carried::default();
-        let (stop, current) = made(server, is_loopback, &carried);
+        let (served, current) = made(server, is_loopback, &carried);
         let (sender, _) = watch::channel(current);
-        Replacing { sender, is_loopback, carried, stop: Mutex::new(Some(stop)) }
+        Replacing { sender, is_loopback, carried, served: Mutex::new(served) }
     }
 
     pub(crate) fn current(&self) -> watch::Receiver<Current> {
         self.sender.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<watch::Sender<bool>>> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes new requests wait, ends live answers, and returns when all other answers are given, or the time is over.
@@ -117,10 +132,16 @@ impl Replacing {
     }
 
     pub(crate) fn replace(&self, server: Server) {
-        let (stop, current) = made(server, self.is_loopback, &self.carried);
+        let (served, current) = made(server, self.is_loopback, &self.carried);
         self.sender.send_replace(current);
         // Earlier live answers end, and clients request them again.
-        *self.lock() = Some(stop);
+        *self.lock() = served;
+    }
+
+    /// Serves other views; everything else goes on.
+    pub(crate) fn change_views(&self, views: &Views, unit: &dyn Fn(&mut ServedView)) {
+        let app = self.lock().app.upgrade();
+        app.iter().for_each(|app| app.change_views(views, unit));
     }
 
     /// Ends live answers, and tells waiting requests that nothing follows.
@@ -130,11 +151,11 @@ impl Replacing {
     }
 
     fn end_live(&self) {
-        *self.lock() = None;
+        self.lock().stop = None;
     }
 }
 
-fn made(server: Server, is_loopback: bool, carried: &Carried) -> (watch::Sender<bool>, Current) {
+fn made(server: Server, is_loopback: bool, carried: &Carried) -> (Served, Current) {
     let (stop, stopping) = watch::channel(false);
     let security = Security {
         #[cfg(feature = "tls")]
@@ -147,6 +168,7 @@ fn made(server: Server, is_loopback: bool, carried: &Carried) -> (watch::Sender<
         );
     }
     let patience = app.limits.patience;
+    let served = Served { app: Arc::downgrade(&app), stop: Some(stop) };
     let turn = Some(Turn { router: router(app), going: Arc::default() });
-    (stop, Current { turn, security, patience, is_over: false })
+    (served, Current { turn, security, patience, is_over: false })
 }

@@ -19,6 +19,12 @@ impl Feeds {
         Feeds { start, started: Mutex::default() }
     }
 
+    /// Ends the feed of a view that is served no more.
+    pub(crate) fn end(&self, view: &str) {
+        let ended = self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(view);
+        drop(ended);
+    }
+
     pub(crate) fn of(&self, view: &str) -> Result<Arc<Feed>, SinkError> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = started.get(view) {

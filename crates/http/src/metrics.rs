@@ -85,7 +85,7 @@ fn of_server(app: &App, text: &mut Text) {
     text.one("http_subscribers", "gauge", "Live answers that are subscribed to.", subscribers);
     let delivered = app.metrics.delivered.load(Ordering::Relaxed);
     text.one("http_live_answers_total", "counter", "Live answers, to each subscriber.", delivered);
-    let written: u64 = app.views.iter().map(|view| view.live_written()).sum();
+    let written: u64 = app.views().iter().map(|view| view.live_written()).sum();
     let help = "Live answers that were written: subscribers who ask the same share one.";
     text.one("http_live_written_total", "counter", help, written);
     let help = "Bytes that bodies take: reserved before they are read, until they are answered.";

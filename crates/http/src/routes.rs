@@ -68,7 +68,8 @@ async fn views(State(app): Shared) -> Result<Response, ApiError> {
     let progress = app.observer.as_ref().map(Observer::progress).unwrap_or_default();
     let mut text = Text::default();
     text.raw("{\"views\":");
-    text.list(app.views.iter().zip(spans), |text, (view, span)| {
+    text.list(app.views().iter(), |text, view| {
+        let span = spans.get(view.name()).copied().flatten();
         let schema = view.schema();
         let key: Vec<String> = schema.key.iter().map(|column| column.name.clone()).collect();
         text.raw("{\"name\":").string(view.name());

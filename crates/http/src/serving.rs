@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::serve::Listener;
+use dayfold::engine::Views;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -121,6 +122,28 @@ impl Serving {
     /// ```
     pub fn replace(&self, server: Server) {
         self.replacing.replace(server);
+    }
+
+    /// Serves these views from now on, when a running engine has added or removed some: see
+    /// [`ViewChanger`](dayfold::engine::ViewChanger). Requests, live answers and snapshots of the views that stay go on,
+    /// and so does everything else. `units` has view, measure and unit, for the views that are new.
+    ///
+    /// ```
+    /// use dayfold::engine::Running;
+    /// use dayfold_http::Serving;
+    ///
+    /// fn changed(serving: &Serving, running: &Running) {
+    ///     serving.change_views(&running.views(), &[("by-carrier", "mean_delay", "min")]);
+    /// }
+    /// ```
+    pub fn change_views(&self, views: &Views, units: &[(&str, &str, &str)]) {
+        self.replacing.change_views(views, &|served| {
+            for (view, measure, unit) in units {
+                if served.name() == *view {
+                    served.set_unit(measure, unit);
+                }
+            }
+        });
     }
 
     fn end(&mut self) {

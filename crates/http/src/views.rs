@@ -51,6 +51,11 @@ impl ServedView {
         self.view.name()
     }
 
+    /// Whether it serves this view, and not another one of the same name.
+    pub(crate) fn is_of(&self, view: &Arc<dyn ErasedView>) -> bool {
+        Arc::ptr_eq(&self.view, view)
+    }
+
     pub(crate) fn schema(&self) -> &ViewSchema {
         self.view.schema()
     }

@@ -6,7 +6,8 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,6 +48,9 @@ from = "visits"
 key = { page = "page" }
 measures = { visits = "count()", most = "max(n)" }
 "#;
+
+/// What the program says when views come and go without another engine.
+const GOES_ON: &str = "the engine has gone on: nothing had to wait";
 
 const BY_PIECES: &str = r#"
 [views.by_pieces]
@@ -144,7 +148,9 @@ fn views_come_and_go_while_events_are_pushed_and_read() {
         let all = || pushed.iter().map(|pushed| pushed.load(Ordering::Relaxed)).sum::<u64>();
         wait_until("events come", || all() > 20);
         let said = reload(&[BY_PAGE]);
-        assert_eq!(said, "views.by_page: its past is computed from the log: it is new\n");
+        let expect =
+            format!("views.by_page: its past is computed from the log: it is new\n{GOES_ON}\n");
+        assert_eq!(said, expect);
         // Earlier events are there at once.
         let before = all();
         assert!(total(&serving.1, "by_page", "visits").unwrap() + 3 >= before.min(20));
@@ -155,12 +161,14 @@ fn views_come_and_go_while_events_are_pushed_and_read() {
             said.starts_with("views.by_page: is removed: the file does not have it; "),
             "{said}"
         );
+        assert!(said.ends_with(&format!("{GOES_ON}\n")), "{said}");
         assert_eq!(total(&serving.1, "by_page", "visits"), None);
         let before = all();
         wait_until("pushes go on", || all() > before + 10);
         reload(&[BY_PAGE]);
         stop.store(true, Ordering::Relaxed);
     });
+    assert_eq!(refused.load(Ordering::Relaxed), 0, "no push had to be sent again");
     let all: u64 = pushed.iter().map(|pushed| pushed.load(Ordering::Relaxed)).sum();
     let most = pushed.iter().map(|pushed| pushed.load(Ordering::Relaxed)).max().unwrap() - 1;
     assert_eq!(total(&serving.1, "all", "visits"), Some(all));
@@ -229,6 +237,63 @@ fn what_cannot_be_followed_changes_nothing_and_says_why() {
     fs::write(folder.path().join("m.toml"), in_memory).unwrap();
     let said = bad(folder.path(), &["reload", "m.toml"], 2);
     assert!(said.contains("without a data folder there is no log"), "{said}");
+}
+
+#[test]
+fn live_answers_and_counters_go_on_while_views_come_and_go() {
+    let folder = folder();
+    let serving = Serving::start(folder.path());
+    let refused = AtomicU64::new(0);
+    let push = |n: u64| assert!(push(&serving.1, &n.to_string(), n % 3, n, &refused));
+    push(0);
+    let address = serving.1.trim_start_matches("http://").to_owned();
+    let mut live = TcpStream::connect(&address).unwrap();
+    live.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let path = "/api/views/all/live?of=total&from=2024-05-01&to=2024-05-31";
+    write!(live, "GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
+    let mut live = BufReader::new(live);
+    let mut wait_for = |count: u64| {
+        let mut line = String::new();
+        while !line.contains(&format!("\"visits\":{count}"))
+            && !line.contains(&format!("\"visits\":\"{count}\""))
+        {
+            line.clear();
+            assert!(live.read_line(&mut line).unwrap() > 0, "the live answer has ended");
+        }
+    };
+    wait_for(1);
+    let events = || {
+        let status: serde_json::Value = serde_json::from_str(&serving.get("/api/status")).unwrap();
+        status["events"].as_u64().unwrap()
+    };
+    let reload = |names: &[&str]| {
+        write(folder.path(), names);
+        good(folder.path(), &["reload", "f.toml"])
+    };
+    for (round, names) in
+        [&[BY_PAGE][..], &[], &[BY_PAGE, BY_PIECES], &[BY_PIECES]].iter().enumerate()
+    {
+        assert!(reload(names).ends_with(&format!("{GOES_ON}\n")));
+        let n = round as u64 + 1;
+        push(n);
+        wait_for(n + 1);
+        assert_eq!(events(), n + 1, "the same engine goes on");
+    }
+    // What cannot be done so is said.
+    let changed = FILE.replacen("visits = \"count()\"", "visitors = \"count()\"", 1) + BY_PIECES;
+    fs::write(folder.path().join("f.toml"), changed).unwrap();
+    let said = good(folder.path(), &["reload", "f.toml"]);
+    let why = "the engine was started again: a change of views.all takes effect at a start";
+    assert!(said.contains(why), "{said}");
+    assert_eq!(total(&serving.1, "all", "visitors"), Some(5));
+    let log = FILE.replacen("[engine]", "[engine]\nlog = \"90d\"", 1);
+    fs::write(folder.path().join("f.toml"), log.clone() + BY_PIECES).unwrap();
+    let said = good(folder.path(), &["reload", "f.toml"]);
+    assert!(said.contains("a change of engine.log takes effect at a start"), "{said}");
+    fs::write(folder.path().join("f.toml"), log + BY_PIECES + BY_PAGE).unwrap();
+    let said = good(folder.path(), &["reload", "f.toml"]);
+    assert!(said.contains("the engine was started again: its log is not kept for ever"), "{said}");
+    assert_eq!(total(&serving.1, "by_page", "visits"), Some(5));
 }
 
 #[test]

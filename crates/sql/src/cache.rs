@@ -52,6 +52,11 @@ impl Cache {
         self.lock().by_text.get(text).cloned()
     }
 
+    /// Forgets all statements: the views have changed.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Kept::default();
+    }
+
     /// Keeps the plans of a statement, if they are the same at any time.
     pub(crate) fn keep(&self, text: &str, planned: &Planned) {
         if text.len() > TEXT_MAX || planned.physical.is_none() {

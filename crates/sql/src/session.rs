@@ -32,6 +32,15 @@ use crate::{SqlError, catalogue, statement};
 pub(crate) const DATABASE: &str = "dayfold";
 const SCHEMA: &str = "public";
 
+/// The views of a running engine, by name.
+fn readable(views: &Views) -> BTreeMap<String, Readable> {
+    let tables = views.iter().map(|view| {
+        let table = ViewTable::new(Arc::clone(view), Revision::Now);
+        (view.name().to_owned(), Readable::Running(table))
+    });
+    tables.collect()
+}
+
 /// Views as tables. Clones share them, and their limits.
 #[derive(Clone)]
 pub struct Sql {
@@ -44,11 +53,20 @@ impl Sql {
     /// # Errors
     /// [`SqlError::Plan`]: the catalogue cannot be made.
     pub fn new(views: Views, limits: Limits) -> Result<Sql, SqlError> {
-        let tables = views.iter().map(|view| {
-            let table = ViewTable::new(Arc::clone(view), Revision::Now);
-            (view.name().to_owned(), Readable::Running(table))
-        });
-        Sql::of_tables(tables.collect(), Some(views.clone()), limits)
+        Sql::of_tables(readable(&views), Some(views), limits)
+    }
+
+    /// Has the views of the running engine as they are now, when it has added or removed some: see
+    /// [`ViewChanger`](dayfold::engine::ViewChanger). Statements that are running go on.
+    ///
+    /// # Errors
+    /// [`SqlError::Plan`]: another table has the name of a view.
+    pub fn change_views(&self) -> Result<(), SqlError> {
+        let Some(views) = &self.inner.views else { return Ok(()) };
+        let changed = self.inner.tables.change_views(readable(&views.now()));
+        // Plans of before read the views of before.
+        self.inner.cache.clear();
+        changed.map_err(SqlError::plan)
     }
 
     /// Tables of the sealed periods in a data folder, which is read without taking its lock: for folders that no

@@ -107,7 +107,7 @@ impl Shared {
             Err(error) => self.parser.parse(text).map_err(|_| error),
         };
         let statements = statements.map_err(parse)?.into_iter().map(catalogue::rewrite);
-        Ok(statements.map(|one| read.name_views(one, self.tables.sketches())).collect())
+        Ok(statements.map(|one| read.name_views(one, &self.tables.sketches())).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tables that statements can name: views, in each way in which they can be read, and files.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
@@ -51,8 +51,21 @@ impl Readable {
 #[derive(Debug)]
 pub(crate) struct Tables {
     listed: MemorySchemaProvider,
+    views: RwLock<Arc<ReadableViews>>,
+}
+
+/// The views that can be read.
+#[derive(Debug)]
+struct ReadableViews {
     views: BTreeMap<String, Readable>,
-    sketches: Sketches,
+    sketches: Arc<Sketches>,
+}
+
+impl ReadableViews {
+    fn new(views: BTreeMap<String, Readable>) -> ReadableViews {
+        let sketches = views.iter().map(|(name, view)| (name.clone(), view.sketches())).collect();
+        ReadableViews { views, sketches: Arc::new(sketches) }
+    }
 }
 
 impl Tables {
@@ -62,13 +75,30 @@ impl Tables {
             let plain = view.read(&Reading::of(name))?;
             listed.register_table(name.clone(), plain)?;
         }
-        let sketches = views.iter().map(|(name, view)| (name.clone(), view.sketches())).collect();
-        Ok(Tables { listed, views, sketches })
+        Ok(Tables { listed, views: RwLock::new(Arc::new(ReadableViews::new(views))) })
+    }
+
+    /// Has these views from now on; files stay.
+    pub(crate) fn change_views(&self, views: BTreeMap<String, Readable>) -> Result<()> {
+        let before = self.readable();
+        for name in before.views.keys().filter(|name| !views.contains_key(*name)) {
+            self.listed.deregister_table(name)?;
+        }
+        for (name, view) in views.iter().filter(|(name, _)| !before.views.contains_key(*name)) {
+            self.listed.register_table(name.clone(), view.read(&Reading::of(name))?)?;
+        }
+        let views = Arc::new(ReadableViews::new(views));
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+        Ok(())
+    }
+
+    fn readable(&self) -> Arc<ReadableViews> {
+        Arc::clone(&self.views.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What sketches views have.
-    pub(crate) fn sketches(&self) -> &Sketches {
-        &self.sketches
+    pub(crate) fn sketches(&self) -> Arc<Sketches> {
+        Arc::clone(&self.readable().sketches)
     }
 }
 
@@ -83,8 +113,9 @@ impl SchemaProvider for Tables {
         if reading.is_plain() {
             return self.listed.table(name).await;
         }
-        let view = self.views.get(&reading.view).ok_or_else(|| {
-            let names: Vec<&str> = self.views.keys().map(String::as_str).collect();
+        let readable = self.readable();
+        let view = readable.views.get(&reading.view).ok_or_else(|| {
+            let names: Vec<&str> = readable.views.keys().map(String::as_str).collect();
             let names = names.join(", ");
             plan_datafusion_err!(
                 "'{}' is no view, and AS OF is for views: expected one of {names}",

@@ -20,7 +20,8 @@ use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance,
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Call, Merge, Question};
-use crate::time::{Calendar, Day, EventTime};
+use crate::time::{Day, EventTime};
+use crate::view::View;
 
 /// What the loop knows when it lets queries in.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,10 @@ pub(crate) trait WorkerView {
     fn keep(&mut self, snapshot: Keep);
     /// When a subscriber may next get an answer.
     fn next_due(&self) -> Option<Instant>;
+    /// The name of the view.
+    fn name(&self) -> &str;
+    /// The first period that is not over at a floor.
+    fn first_open(&self, floor: EventTime) -> Day;
     fn status(&self) -> &ViewStatus;
     /// Takes an audit or a rebuild that the program has requested.
     fn asked_task(&mut self) -> Option<AskedTask>;
@@ -80,7 +85,7 @@ pub(crate) struct Asking<K: Key, A: Aggregate> {
     pub(crate) skewed: Skewed,
     /// Present if there is a log.
     pub(crate) maintenance: Option<Maintenance<K, A>>,
-    pub(crate) calendar: Calendar,
+    pub(crate) view: View,
     /// Tells the time, which determines the last periods.
     pub(crate) clock: Clock,
 }
@@ -110,7 +115,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             self.replies.insert(number, Reply::One(reply, 0));
             if question.query.last.is_some() {
                 let now = self.clock.now();
-                question.query = question.query.at_time(&self.calendar, now, &kept);
+                question.query = question.query.at_time(self.view.calendar(), now, &kept);
             }
             input.send(Call::Ask(number, question));
         }
@@ -134,7 +139,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             joining.into_values().for_each(|joining| standing.join(joining, now));
             left.into_iter().for_each(|number| standing.leave(number));
             if standing.has_windows() {
-                standing.move_windows(&self.calendar, self.clock.now());
+                standing.move_windows(self.view.calendar(), self.clock.now());
             }
             let seen = Seen { moment: complete.moment, sealings: self.mailbox.sealings() };
             let asking = match last {
@@ -143,7 +148,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             };
             for (group, query) in asking {
                 // A subscription continues with those of its days that are kept.
-                let query = query.limited_to(&self.calendar, &kept);
+                let query = query.limited_to(self.view.calendar(), &kept);
                 self.number += 1;
                 asked = true;
                 let merge = Merge::new(query.shape, Arc::clone(&self.ranks));
@@ -199,6 +204,14 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
 
     fn publish(&self) {
         self.mailbox.publish(self.worker, self.status.numbers(), self.error());
+    }
+
+    fn name(&self) -> &str {
+        self.view.name()
+    }
+
+    fn first_open(&self, floor: EventTime) -> Day {
+        self.view.first_open(floor)
     }
 
     fn status(&self) -> &ViewStatus {

@@ -10,7 +10,7 @@ use crate::engine::shared::Shared;
 use crate::scan::{ErasedView, ScanError, Snapshot};
 
 /// The views of a running engine, for code that does not know their types. Clones read the same views; they do not keep
-/// the engine from being finished.
+/// the engine from being finished. Views that are added later are not among them.
 ///
 /// ```
 /// use dayfold::engine::{Running, Views};
@@ -35,11 +35,14 @@ impl std::fmt::Debug for Views {
 }
 
 impl Views {
-    pub(crate) fn new(
-        all: impl IntoIterator<Item = Arc<dyn ErasedView>>,
-        shared: &Arc<Shared>,
-    ) -> Views {
-        Views { all: all.into_iter().collect(), shared: Arc::clone(shared) }
+    pub(crate) fn new(all: Arc<[Arc<dyn ErasedView>]>, shared: &Arc<Shared>) -> Views {
+        Views { all, shared: Arc::clone(shared) }
+    }
+
+    /// The views as they are now: with those that were added since, and without those that were removed.
+    #[must_use]
+    pub fn now(&self) -> Views {
+        Views::new(self.shared.offered(), &self.shared)
     }
 
     /// All views, in the order in which they were added.

@@ -51,6 +51,8 @@ pub(crate) enum Control {
     Room { worker: usize, room: Room },
     /// Raise the floor to this, so that late events can be sealed.
     Raise { floor: EventTime },
+    /// Add views, or remove them: the order with this number. All workers build and end dataflows in the same order.
+    Change { number: u64 },
     /// End all sources where they are.
     Interrupt,
     /// A request to the reading worker to stop all workers. Only that worker does so, for the first reason that reaches
@@ -73,7 +75,7 @@ pub(crate) enum Keyed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Upkeep {
     /// The request of a worker.
-    Begin { id: u64, from: usize, view: usize, task: Task },
+    Begin { id: u64, from: usize, view: String, task: Task },
     /// The result of one worker's share.
     Done { id: u64, worker: usize, result: Result<Maintained, String> },
     /// The log is to begin with this UTC day.

@@ -51,6 +51,8 @@ pub(crate) struct Feed {
     pub(crate) rooms: Rc<RefCell<Vec<Room>>>,
     /// A floor to which to raise, whatever the sources allow.
     pub(crate) raise: Rc<Cell<Option<EventTime>>>,
+    /// Orders to add views or to remove them.
+    pub(crate) changes: Rc<RefCell<VecDeque<u64>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
     /// Whether the stop leaves open days to the log.
@@ -83,15 +85,18 @@ impl Feed {
         let raise: Rc<Cell<Option<EventTime>>> = Rc::default();
         let [interrupt, begin, leave]: [Rc<Cell<bool>>; 3] = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
+        let changes: Rc<RefCell<VecDeque<u64>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
             let to_leave = Rc::clone(&leave);
             let (to_once, to_replies) = (Rc::clone(&once), Rc::clone(&replies));
             let (to_rooms, to_raise) = (Rc::clone(&rooms), Rc::clone(&raise));
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
+            let to_changes = Rc::clone(&changes);
             let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
             let control = move |control| match control {
                 Control::Begin => to_begin.set(true),
+                Control::Change { number } => to_changes.borrow_mut().push_back(number),
                 Control::Interrupt => to_interrupt.set(true),
                 Control::Stop { outcome, leave } => {
                     to_leave.set(leave);
@@ -130,6 +135,7 @@ impl Feed {
             replies,
             rooms,
             raise,
+            changes,
             stop,
             leave,
             interrupt,
@@ -166,6 +172,11 @@ impl Feed {
         {
             self.broadcast(Control::Stop { outcome, leave });
         }
+    }
+
+    /// Whether this worker has told all workers to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     pub(crate) fn ack(&mut self, to: usize, ack: Ack) {

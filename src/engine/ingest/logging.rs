@@ -109,7 +109,8 @@ impl<E: Send + Sync + 'static> Logging<E> {
 
     /// Starts the log of a worker in this run.
     pub(crate) fn writer(&self, shared: &Arc<Shared>, worker: u32) -> LogWriter<E> {
-        let graces = shared.views.iter().map(|view| (view.name().to_owned(), view.grace_ms()));
+        let views = shared.views();
+        let graces = views.iter().map(|view| (view.name().to_owned(), view.grace_ms()));
         let waits = Arc::clone(&shared.waits);
         let wake = std::thread::current();
         LogWriter::new(

@@ -160,7 +160,7 @@ fn read_share<E: Send + Sync + 'static>(
     loop {
         taking.now = shared.clock.now();
         let floor = shared.closing.load(Ordering::Acquire);
-        let next = shared.views.iter().map(|view| view.next_floor(floor)).max();
+        let next = shared.views().iter().map(|view| view.next_floor(floor)).max();
         taking.set_reach(floor, next.unwrap_or(EventTime::MAX), shared.readers.least());
         let more = partitions.take(&mut taking, POLL);
         let is_stopping = shared.is_interrupted() || shared.failed.load(Ordering::Acquire);
@@ -171,7 +171,7 @@ fn read_share<E: Send + Sync + 'static>(
         let (events, refused) = taking.drain();
         let has_more = matches!(more, Ok(More::Later)) && !is_stopping;
         publish(&taking, partitions.trouble(), !has_more, shared);
-        if !extents.is_empty() || moves(told, watermark, &shared.views) {
+        if !extents.is_empty() || moves(told, watermark, &shared.views()) {
             told = Some(watermark);
             if !send(FromShare::Read(ReadBatch { events, refused, extents, watermark })) {
                 return Ok(());

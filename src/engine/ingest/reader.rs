@@ -371,7 +371,7 @@ impl<'a> Reading<'a> {
         if self.rest == Rest::Found {
             return Ok(Some(self.rest()?));
         }
-        let views: &[View] = &self.shared.views;
+        let views: &[View] = &self.shared.views();
         let clock = views.iter().map(|view| view.next_floor(self.watermark)).min();
         let clock = clock.unwrap_or(EventTime::MAX);
         let part = self.known.committed.get(self.part);
@@ -425,7 +425,8 @@ impl<'a> Reading<'a> {
     /// Notes that days before this may close.
     fn allow(&mut self, watermark: EventTime) -> FromReader {
         self.watermark = watermark;
-        let floors = self.shared.views.iter().map(|view| view.floor_at(watermark));
+        let views = self.shared.views();
+        let floors = views.iter().map(|view| view.floor_at(watermark));
         FromReader::Floor(floors.max().unwrap_or(EventTime::MIN))
     }
 
@@ -447,7 +448,7 @@ impl<'a> Reading<'a> {
         let closing = |view: &View| {
             view.upper(view.closing(view.calendar().day_of(latest), self.watermark).day)
         };
-        let floor = self.shared.views.iter().map(closing).max()?;
+        let floor = self.shared.views().iter().map(closing).max()?;
         (latest > EventTime::MIN).then_some(FromReader::Floor(floor))
     }
 

@@ -5,9 +5,11 @@
 //! view can tell for each event whether its sealed days hold it already. Events of sealed closings are dropped, and the
 //! rest goes where it was.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use crate::closing::Closing;
@@ -83,6 +85,11 @@ impl Plan {
         })
     }
 
+    /// In order of UTC day.
+    pub(crate) fn files(&self) -> &[LogFile] {
+        &self.files
+    }
+
     /// Starts to read a worker's share.
     pub(crate) fn read<E: Send + Sync + 'static>(
         self: &Arc<Self>,
@@ -95,13 +102,14 @@ impl Plan {
         let thread = std::thread::current();
         let read = move || {
             let send = |read| {
-                let gone = sender.send(read).is_err();
+                let is_heard = sender.send(read).is_ok();
                 thread.unpark();
-                !gone
+                is_heard
             };
-            let result = plan.read_share(worker, &codec, &shared, &send);
+            let all = Reading { ticks: 0..u64::MAX, most: BATCH_EVENTS, read: &shared.replayed };
+            let result = plan.read_share(worker, shared.threads, &codec, &all, &send);
             // If nobody listens any more, the engine is stopping.
-            let _ = send(result.map_or_else(FromLog::Failed, |()| FromLog::Done));
+            let _ = send(result.map_or_else(FromLog::Failed, |_| FromLog::Done));
         };
         std::thread::Builder::new()
             .name(format!("replay:{worker}"))
@@ -110,14 +118,15 @@ impl Plan {
         receiver
     }
 
-    fn read_share<E>(
+    /// Reads a worker's share. Returns whether anybody still listens.
+    pub(super) fn read_share<E>(
         &self,
         worker: usize,
+        threads: usize,
         codec: &EventCodec<E>,
-        shared: &Shared,
+        reading: &Reading<'_>,
         send: &impl Fn(FromLog<E>) -> bool,
-    ) -> Result<(), LogError> {
-        let threads = shared.threads;
+    ) -> Result<bool, LogError> {
         let mine = self.files.iter().enumerate();
         let mine = mine.filter(|(at, _)| at % threads == worker % threads);
         let mut passed = None;
@@ -126,45 +135,72 @@ impl Plan {
             if passed.replace(file.day) != Some(file.day)
                 && !send(FromLog::Passed(i64::from(file.day.0).saturating_mul(DAY_MS)))
             {
-                return Ok(());
+                return Ok(false);
             }
-            if !self.read_file(file, codec, shared, send)? {
-                return Ok(());
+            if self.read_file(file, 0, codec, reading, send)?.is_none() {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns whether anybody still listens.
-    fn read_file<E>(
+    /// Reads the frames of a file from an offset on. Returns the offset before which all frames have lower ticks than the
+    /// last one to read; `None` if nobody listens any more.
+    pub(super) fn read_file<E>(
         &self,
         file: &LogFile,
+        from: u64,
         codec: &EventCodec<E>,
-        shared: &Shared,
+        reading: &Reading<'_>,
         send: &impl Fn(FromLog<E>) -> bool,
-    ) -> Result<bool, LogError> {
+    ) -> Result<Option<u64>, LogError> {
         let mut frames = Frames::open(&*self.storage, file)?;
+        frames.go_to(from);
         let mut floor = EventTime::MIN;
         let mut events = Vec::new();
         let batch = |floor, events: &mut Vec<E>| {
-            let events = std::mem::take(events);
-            shared.replayed.fetch_add(events.len() as u64, Ordering::Relaxed);
-            let graces = Arc::clone(&self.graces[file.stream]);
-            let replayed = Some(Replayed { floor, graces });
-            events.is_empty() || send(FromLog::Events(Batch { events: Arc::new(events), replayed }))
+            let mut events = std::mem::take(events);
+            reading.read.fetch_add(events.len() as u64, Ordering::Relaxed);
+            while !events.is_empty() {
+                let later = events.split_off(events.len().min(2 * reading.most));
+                let graces = Arc::clone(&self.graces[file.stream]);
+                let replayed = Some(Replayed { floor, graces });
+                let events = Arc::new(std::mem::replace(&mut events, later));
+                if !send(FromLog::Events(Batch { events, replayed })) {
+                    return false;
+                }
+            }
+            true
         };
         let last_days = self.last_days(file);
-        let wanted = |moment: Moment| self.is_needed(file, &last_days, moment.floor);
+        let (is_later, mut before) = (Cell::new(false), frames.offset());
+        let wanted = |moment: Moment| {
+            is_later.set(is_later.get() || moment.tick >= reading.ticks.end);
+            reading.ticks.contains(&moment.tick) && self.is_needed(file, &last_days, moment.floor)
+        };
         while let Some(frame) = frames.next(wanted)? {
-            let is_full = events.len() >= BATCH_EVENTS || frame.moment.floor != floor;
+            let is_full = events.len() >= reading.most || frame.moment.floor != floor;
             if is_full && !batch(floor, &mut events) {
-                return Ok(false);
+                return Ok(None);
             }
             floor = frame.moment.floor;
             events.append(&mut frame.decode(codec)?);
+            if !is_later.get() {
+                before = frames.offset();
+            }
         }
-        Ok(batch(floor, &mut events))
+        Ok(batch(floor, &mut events).then_some(before))
     }
+}
+
+/// What is read of the log.
+pub(crate) struct Reading<'a> {
+    /// The ticks under which it entered.
+    pub(crate) ticks: Range<u64>,
+    /// The approximate number of events that are passed on at once.
+    pub(crate) most: usize,
+    /// Counts the events.
+    pub(crate) read: &'a AtomicU64,
 }
 
 /// The messages to a worker about its share of the log.

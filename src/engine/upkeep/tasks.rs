@@ -17,8 +17,8 @@ pub(crate) struct Tasks {
     asked: u64,
     /// The tasks requested here, by number.
     open: HashMap<u64, UnfinishedTask>,
-    /// The worker that requested each task running here.
-    from: HashMap<u64, usize>,
+    /// The worker that requested each task running here, and the view.
+    from: HashMap<u64, (usize, String)>,
     /// Present if the log is not kept for ever.
     log_end: Option<LogEnd>,
 }
@@ -37,17 +37,18 @@ impl Tasks {
 
     /// Takes new requests, continues running tasks, and passes on the results of those that have ended.
     pub(crate) fn step(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
-        for (view, asking) in views.iter_mut().enumerate() {
+        for asking in views.iter_mut() {
             while let Some((task, reply)) = asking.asked_task() {
                 // No two workers give the same number.
                 let id = self.asked * self.peers as u64 + self.worker as u64;
                 self.asked += 1;
                 let (missing, result) = (self.peers, Ok(Maintained::default()));
                 self.open.insert(id, UnfinishedTask { missing, result, reply });
+                let view = asking.name().to_owned();
                 feed.broadcast(Upkeep::Begin { id, from: self.worker, view, task });
             }
             while let Some((id, result)) = asking.step_task() {
-                if let Some(from) = self.from.remove(&id) {
+                if let Some((from, _)) = self.from.remove(&id) {
                     feed.deal(from, Upkeep::Done { id, worker: self.worker, result });
                 }
             }
@@ -56,8 +57,13 @@ impl Tasks {
         for deal in received {
             match deal {
                 Upkeep::Begin { id, from, view, task } => {
-                    self.from.insert(id, from);
-                    views[view].begin_task(id, task);
+                    let Some(asking) = views.iter_mut().find(|asking| asking.name() == view) else {
+                        let result = Err(removed(&view));
+                        feed.deal(from, Upkeep::Done { id, worker: self.worker, result });
+                        continue;
+                    };
+                    self.from.insert(id, (from, view));
+                    asking.begin_task(id, task);
                 }
                 Upkeep::Done { id, worker, result } => self.add(id, worker, result),
                 Upkeep::Log(step, from) => {
@@ -70,6 +76,14 @@ impl Tasks {
     /// Continues to shorten the log, once everything of earlier runs is in.
     pub(crate) fn step_log(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
         self.log_end.iter_mut().for_each(|log| log.step(views, feed));
+    }
+
+    /// Ends the tasks of a view that is removed.
+    pub(crate) fn forget(&mut self, view: &str, feed: &mut Feed) {
+        for (id, (from, _)) in self.from.extract_if(|_, (_, of)| of == view) {
+            let result = Err(removed(view));
+            feed.deal(from, Upkeep::Done { id, worker: self.worker, result });
+        }
     }
 
     fn add(&mut self, id: u64, worker: usize, result: Result<Maintained, String>) {
@@ -90,4 +104,8 @@ impl Tasks {
             let _ = reply.try_send(result);
         }
     }
+}
+
+fn removed(view: &str) -> String {
+    format!("view '{view}' was removed")
 }

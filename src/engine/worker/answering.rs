@@ -39,7 +39,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let Some(complete) = self.complete() else { return false };
         let is_sealed =
             self.feed.leave.get() || self.views.iter().all(|view| view.status().finished());
-        let is_over = is_sealed && self.probe.with_frontier(|frontier| frontier.is_empty());
+        let is_over = is_sealed && self.inputs.frontier().is_none();
         for view in &mut self.views {
             if is_over {
                 view.close(Some(complete));
@@ -54,8 +54,11 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
     }
 
     /// The latest moment that is complete on all workers, and what else is needed for asking.
-    fn complete(&mut self) -> Option<Complete> {
-        let frontier = self.probe.with_frontier(|frontier| frontier.first().copied());
+    pub(super) fn complete(&mut self) -> Option<Complete> {
+        // A view that was just added may be behind the others for a moment. What was complete stays so, and its answers
+        // wait for it.
+        self.reached = self.reached.and_then(|reached| Some(self.inputs.frontier()?.max(reached)));
+        let frontier = self.reached;
         let complete = match frontier {
             Some(frontier) => frontier.before(),
             // The events have ended: everything is complete.

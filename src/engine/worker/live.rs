@@ -23,7 +23,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             return;
         };
         if watermark >= next {
-            let views = &self.start.shared.views;
+            let views = self.start.shared.views();
             if let Some(floor) = views.iter().map(|view| view.floor_at(watermark)).max() {
                 self.feed.broadcast(Data::Floor { source, floor });
             }
@@ -34,9 +34,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
 
     /// Enters pushed events, up to about `limit`. Any worker of the process may do so.
     pub(super) fn enter_live(&mut self, limit: usize) -> usize {
-        let (Some(queue), Some(events), Some(counts)) =
-            (&self.start.live, &mut self.events, &mut self.counts)
-        else {
+        let Some(queue) = self.start.live.as_ref().filter(|_| self.inputs.is_open()) else {
             return 0;
         };
         let mut rows = 0;
@@ -47,7 +45,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             self.start.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
             let live::Batch { events: pushed, refused, ticket, .. } = batch;
             if refused > 0 {
-                counts.send(Counts::refused(refused));
+                self.inputs.count(Counts::refused(refused));
             }
             let pushed = Arc::new(pushed);
             let entry = Entry {
@@ -60,7 +58,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
                 once: None,
             };
             let Ok(number) = log_entry(&mut self.log, entry) else { break };
-            events.send(Batch::new(pushed));
+            self.inputs.send(&Batch::new(pushed), self.now.floor);
             let worker = self.worker.index() % self.start.shared.threads;
             let entered = Entered { worker, moment: self.now, number };
             ticket.set(entered).expect("a batch enters once");

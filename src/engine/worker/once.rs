@@ -10,11 +10,10 @@ use super::Turning;
 impl<E: Send + Sync + 'static> Turning<'_, E> {
     /// Enters pushes whose keys this worker owns, up to about `limit` events.
     pub(super) fn enter_once(&mut self, limit: usize) -> usize {
-        let (Some(owner), Some(log), Some(events)) =
-            (&mut self.owner, &mut self.log, &mut self.events)
-        else {
+        let (Some(owner), Some(log)) = (&mut self.owner, &mut self.log) else { return 0 };
+        if !self.inputs.is_open() {
             return 0;
-        };
+        }
         let mut rows = 0;
         while rows < limit {
             let Some(asked) = self.feed.once.borrow_mut().pop_front() else { break };
@@ -22,7 +21,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             let Some(pushed) = owner.take(asked, when, log) else { continue };
             self.start.shared.events.fetch_add(pushed.len() as u64, Ordering::Relaxed);
             rows += pushed.len().max(1);
-            events.send(Batch::new(pushed));
+            self.inputs.send(&Batch::new(pushed), self.now.floor);
         }
         rows
     }

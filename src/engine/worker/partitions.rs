@@ -67,13 +67,9 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         if log_entry(&mut self.log, entry).is_err() {
             return rows;
         }
-        if let Some(input) = &mut self.events {
-            input.send(Batch::new(events));
-        }
-        if let Some(input) = &mut self.counts
-            && !refused.is_empty()
-        {
-            input.send(Counts::refused(refused.len() as u64));
+        self.inputs.send(&Batch::new(events), self.now.floor);
+        if !refused.is_empty() {
+            self.inputs.count(Counts::refused(refused.len() as u64));
         }
         let mut keep = self.start.keep.lock().unwrap_or_else(PoisonError::into_inner);
         let kept: Result<(), EngineError> = match &mut *keep {
@@ -103,7 +99,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
 
     /// Tells all workers when the clock of a share has passed the end of a day, or the share is quiet.
     fn watch_share(&mut self, index: usize, watermark: Watermark) {
-        let views = &self.start.shared.views;
+        let views = self.start.shared.views();
         let share = &mut self.shares[index];
         let source = share.source;
         let floor_at = |time| views.iter().map(|view| view.floor_at(time)).max();

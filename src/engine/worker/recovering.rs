@@ -16,13 +16,13 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         if self.is_sealing_behind() {
             return false;
         }
-        let views = &self.start.shared.views;
+        let views = self.start.shared.views();
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
             match replay.try_recv() {
                 Ok(FromLog::Events(batch)) => {
                     entered += batch.events.len();
-                    self.events.iter_mut().for_each(|events| events.send(batch.clone()));
+                    self.inputs.send(&batch, self.now.floor);
                 }
                 Ok(FromLog::Passed(time)) => {
                     let skew = views.iter().map(View::skew_ms).max().unwrap_or(0);

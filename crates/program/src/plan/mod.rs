@@ -46,7 +46,7 @@ pub(crate) use past::Past;
 #[cfg(feature = "lake")]
 pub(crate) use past::PastView;
 pub(crate) use source::SourcePlan;
-use source::{Reader, Times};
+use source::{Check, Reader, Times};
 #[cfg(feature = "sql")]
 pub(crate) use table::add_tables;
 use taking::{Known, KnownColumns, Taking};
@@ -118,11 +118,11 @@ impl Plan {
                 has_record: keeps_record,
                 ..Layout::default()
             };
-            let derived = views.iter().filter_map(|view: &ViewPlan| {
+            let checks = views.iter().filter_map(|view: &ViewPlan| {
                 let derived = view.derived.get(&index)?;
-                Some((view.config.name.value.clone(), Arc::clone(derived)))
+                Some(Check::new(view.config.name.value.clone(), Arc::clone(derived)))
             });
-            let derived = derived.collect();
+            let checks = checks.collect();
             let layout = layouts.position(layout);
             let config = source.clone();
             sources.push(Arc::new(SourcePlan {
@@ -132,7 +132,7 @@ impl Plan {
                 reader,
                 layout,
                 keeps_record,
-                derived,
+                checks,
             }));
         }
         let past = match &config.data {

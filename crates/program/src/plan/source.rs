@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dayfold::dynamic::{Event, RowValue};
 use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
@@ -228,6 +230,21 @@ fn time(
     found.read_as(Type::Timestamp, 0, scope).map_err(expected)
 }
 
+/// A view that each row of a source has to be usable for.
+#[derive(Debug)]
+pub(crate) struct Check {
+    view: String,
+    derived: Arc<Derived>,
+    /// The view was removed from the running program.
+    is_gone: AtomicBool,
+}
+
+impl Check {
+    pub(crate) fn new(view: String, derived: Arc<Derived>) -> Check {
+        Check { view, derived, is_gone: AtomicBool::new(false) }
+    }
+}
+
 /// A source, ready to be read.
 #[derive(Debug)]
 pub(crate) struct SourcePlan {
@@ -239,8 +256,8 @@ pub(crate) struct SourcePlan {
     pub(crate) layout: usize,
     /// Whether events also keep the record: views that are added later may need other JSON fields.
     pub(crate) keeps_record: bool,
-    /// How its views derive rows from its events, with their names.
-    pub(crate) derived: Vec<(String, std::sync::Arc<Derived>)>,
+    /// The views that each row has to be usable for.
+    pub(crate) checks: Vec<Check>,
 }
 
 impl SourcePlan {
@@ -309,9 +326,16 @@ impl SourcePlan {
 
     /// Checks that each view can use a row, or leaves it out.
     pub(crate) fn check(&self, cells: &[Cell<'_>]) -> Result<(), String> {
-        self.derived.iter().try_for_each(|(view, derived)| {
+        let mut checks = self.checks.iter().filter(|check| !check.is_gone.load(Ordering::Relaxed));
+        checks.try_for_each(|Check { view, derived, .. }| {
             derived.check(Row { cells }).map_err(|reason| format!("view '{view}': {reason}"))
         })
+    }
+
+    /// Refuses no more rows because of these views.
+    pub(crate) fn forget(&self, views: &[String]) {
+        let gone = self.checks.iter().filter(|check| views.contains(&check.view));
+        gone.for_each(|check| check.is_gone.store(true, Ordering::Relaxed));
     }
 
     /// The format of times that the library reads.

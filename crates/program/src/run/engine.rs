@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfold::dynamic::{Engine, Event};
-use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume};
+use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume, ViewChanger};
 use dayfold::log::{Durability, LogState};
 #[cfg(feature = "parquet")]
 use dayfold::source::Partitioned;
@@ -22,6 +22,8 @@ pub(crate) struct Built {
     pub(crate) engine: Engine,
     /// Pushes the events of sources that programs push to.
     pub(crate) pusher: Option<Pusher<Event>>,
+    /// Adds views while it runs, and removes them.
+    pub(crate) changer: ViewChanger<Event>,
 }
 
 /// Builds the engine: its views, its sources, its folder.
@@ -93,7 +95,8 @@ pub(crate) fn build(
             engine.refused_before(move |rows| before.begin(rows).map_err(|error| failed(&error)));
     }
     let engine = engine.refused(move |refused| kept.keep(refused).map_err(|error| failed(&error)));
-    Ok(Built { engine, pusher })
+    let changer = engine.changer();
+    Ok(Built { engine, pusher, changer })
 }
 
 /// The files of a source, read side by side.

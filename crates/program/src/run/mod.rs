@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dayfold::engine::Running;
+use dayfold::engine::{ChangeError, Running};
 
 pub(crate) use addresses::Addresses;
 pub(crate) use control::ask as ask_to_reload;
@@ -66,7 +66,7 @@ pub(crate) use tls::read as read_tls;
 pub(crate) use tokens::to_read as token_to_read;
 
 use control::Request;
-use reload::Prepared;
+use reload::{How, Prepared};
 use serve::Served;
 use session::Session;
 use status::Status;
@@ -194,7 +194,7 @@ fn follow(
     request: Option<&Request>,
     stop: &Arc<AtomicBool>,
 ) -> Result<(Plan, Session, Followed), ProgramError> {
-    let Prepared { plan: next_plan, needs_engine, said } =
+    let Prepared { plan: next_plan, how, serves_otherwise, mut said } =
         match reload::prepare(&plan, options, request) {
             Ok(prepared) => prepared,
             Err(why) => return Ok((plan, session, Err(why))),
@@ -203,12 +203,33 @@ fn follow(
         let (pusher, numbers) = (session.pusher.as_ref(), session.numbers());
         served.map_or(Ok(()), |served| served.replace(plan, &session.running, pusher, numbers))
     };
-    if !needs_engine {
-        return Ok(match serve(&next_plan, &session) {
-            Ok(()) => (next_plan, session, Ok(said)),
-            Err(error) => (plan, session, Err(vec![error.in_full()])),
-        });
-    }
+    let why_again = match how {
+        How::Goes => {
+            return Ok(match serve(&next_plan, &session) {
+                Ok(()) => (next_plan, session, Ok(said)),
+                Err(error) => (plan, session, Err(vec![error.in_full()])),
+            });
+        }
+        How::Changes { added, removed } => {
+            match change(&session, &next_plan, (&added, &removed), stop)? {
+                Ok(()) => {
+                    session.change_views(&removed)?;
+                    if let Some(served) = served {
+                        served.change_views(&next_plan.config, &session.running);
+                        if serves_otherwise || served.has_other_files(&next_plan.config) {
+                            serve(&next_plan, &session)?;
+                        }
+                    }
+                    said.push("the engine has gone on: nothing had to wait".to_owned());
+                    return Ok((next_plan, session, Ok(said)));
+                }
+                Err(ChangeError::NotPossible { why }) => why,
+                Err(error) => return Ok((plan, session, Err(vec![error.to_string()]))),
+            }
+        }
+        How::Again(why) => why,
+    };
+    said.push(format!("the engine was started again: {why_again}"));
     // From here on pushes and queries wait, so that none is cut off.
     served.iter().for_each(|served| served.pause());
     let postgres = session.postgres();
@@ -223,7 +244,9 @@ fn follow(
         Err(error) if stop.load(Ordering::Relaxed) => return Err(error),
         Err(error) => {
             // A view that was removed already comes back from the log; one that was added is removed again.
-            again.remove = added(&plan, &next_plan);
+            again.remove = reload::others(&plan, &next_plan);
+            // The folder may have the columns of events of the other file by now.
+            let plan = Plan::new(plan.config)?;
             let session = Session::start(&plan, &again, stop, postgres)?;
             (plan, session, Err(vec![error.in_full()]))
         }
@@ -236,13 +259,28 @@ fn follow(
     Ok((plan, session, followed))
 }
 
-/// Views that only the other plan has.
-fn added(plan: &Plan, other: &Plan) -> Vec<String> {
-    let names = |plan: &Plan| -> Vec<String> {
-        plan.views.iter().map(|view| view.schema.name.clone()).collect()
+/// Adds views to the running engine and removes others, and waits until that is done. Everything else goes on.
+///
+/// # Errors
+/// [`ProgramError`] if the program cannot go on at all.
+fn change(
+    session: &Session,
+    plan: &Plan,
+    (added, removed): (&[String], &[String]),
+    stop: &Arc<AtomicBool>,
+) -> Result<Result<(), ChangeError>, ProgramError> {
+    let changing = match session.begin_change(plan, added, removed) {
+        Ok(changing) => changing,
+        Err(error) => return Ok(Err(error)),
     };
-    let known = names(plan);
-    names(other).into_iter().filter(|name| !known.contains(name)).collect()
+    loop {
+        match changing.wait(Duration::from_millis(50)) {
+            Ok(true) => return Ok(Ok(())),
+            Ok(false) if stop.load(Ordering::Relaxed) => return Ok(Err(ChangeError::Stopped)),
+            Ok(false) => session.refusals.flush()?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
 }
 
 /// Reports the result to the requester, and on standard error.

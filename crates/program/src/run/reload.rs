@@ -21,10 +21,22 @@ const FIXED: [(&str, &str); 6] = [
 /// A file that was read again, and that the running program can follow.
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
-    /// Whether another engine has to be started; otherwise only tokens, certificates and limits differ.
-    pub(crate) needs_engine: bool,
+    /// What has to happen.
+    pub(crate) how: How,
+    /// Whether anything in `[serve]` has changed.
+    pub(crate) serves_otherwise: bool,
     /// The changes, as messages.
     pub(crate) said: Vec<String>,
+}
+
+/// How a program follows its file.
+pub(crate) enum How {
+    /// Only tokens, certificates and limits differ.
+    Goes,
+    /// Views come and go while the engine runs.
+    Changes { added: Vec<String>, removed: Vec<String> },
+    /// Another engine has to be started, for this reason.
+    Again(String),
 }
 
 /// Reads the file again and compares it with the running one. Changes nothing.
@@ -86,8 +98,8 @@ fn compare(running: &Plan, plan: Plan, remove: &[String]) -> Result<Prepared, Ve
     let (before, after) =
         (Meaning::of(&running.config.document), Meaning::of(&plan.config.document));
     let restart = "stop the program and start it with the new file";
-    let (mut refused, mut said, mut needs_engine) = (Vec::new(), Vec::new(), false);
-    let mut changed = Vec::new();
+    let (mut refused, mut said, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut serves_otherwise) = (Vec::new(), false);
     for name in before.differences(&after) {
         let (was, is) = (before.get(name), after.get(name));
         let is_other_file =
@@ -106,18 +118,29 @@ fn compare(running: &Plan, plan: Plan, remove: &[String]) -> Result<Prepared, Ve
                     .push(format!("{name}: a source that is read cannot be taken away: {restart}"));
             }
             // The folder determines what happens to views.
-            ("views", ..) => {
-                needs_engine = true;
+            ("views", had, has) => {
+                if had && has {
+                    again.push(name.to_owned());
+                }
                 changed.push(name.trim_start_matches("views."));
             }
-            ("serve", ..) => said.push(format!("{name}: changed")),
+            ("serve", ..) => {
+                serves_otherwise = true;
+                said.push(format!("{name}: changed"));
+            }
             ("engine", ..) if name == "engine.max_refused" => said.push(format!("{name}: changed")),
-            (_, false, true) => (needs_engine, _) = (true, said.push(format!("{name}: added"))),
-            (_, true, false) => (needs_engine, _) = (true, said.push(format!("{name}: removed"))),
-            _ => (needs_engine, _) = (true, said.push(format!("{name}: changed"))),
+            (_, had, has) => {
+                let what = match (had, has) {
+                    (false, _) => "added",
+                    (_, false) => "removed",
+                    _ => "changed",
+                };
+                said.push(format!("{name}: {what}"));
+                again.push(name.to_owned());
+            }
         }
     }
-    if needs_engine {
+    if !changed.is_empty() || !again.is_empty() {
         views(running, &plan, (&changed, remove), &mut said, &mut refused);
     }
     if !refused.is_empty() {
@@ -126,7 +149,39 @@ fn compare(running: &Plan, plan: Plan, remove: &[String]) -> Result<Prepared, Ve
     if said.is_empty() {
         said.push("nothing has changed; tokens and certificates were read again".to_owned());
     }
-    Ok(Prepared { plan, needs_engine, said })
+    let added = others(running, &plan);
+    let removed = others(&plan, running);
+    again.extend(written(running, &plan));
+    let how = match again.first() {
+        Some(why) => How::Again(format!("a change of {why} takes effect at a start")),
+        None if changed.is_empty() => How::Goes,
+        None => How::Changes { added, removed },
+    };
+    Ok(Prepared { plan, how, serves_otherwise, said })
+}
+
+/// The names of views that only the other plan has.
+pub(super) fn others(plan: &Plan, other: &Plan) -> Vec<String> {
+    let names = |plan: &Plan| -> Vec<String> {
+        plan.views.iter().map(|view| view.schema.name.clone()).collect()
+    };
+    let known = names(plan);
+    names(other).into_iter().filter(|name| !known.contains(name)).collect()
+}
+
+/// Exports and sinks that write other views than before.
+fn written(running: &Plan, plan: &Plan) -> Vec<String> {
+    let of = |plan: &Plan| -> Vec<(String, Vec<String>)> {
+        let exports = plan.config.exports.iter();
+        let exports = exports.map(|one| (format!("exports.{}", one.name.value), one.views.clone()));
+        let sinks = plan.config.sinks.iter();
+        let sinks = sinks.map(|one| (format!("sinks.{}", one.name.value), one.views.clone()));
+        exports.chain(sinks).collect()
+    };
+    let before = of(running);
+    let is_other =
+        |of: &(String, Vec<String>)| before.iter().any(|known| known.0 == of.0 && known.1 != of.1);
+    of(plan).into_iter().filter(is_other).map(|(name, _)| format!("the views of {name}")).collect()
 }
 
 /// What happens to the views.

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dayfold::dynamic::Event;
 use dayfold::engine::{Pusher, Running};
@@ -25,6 +25,8 @@ pub(crate) struct Served {
     serving: Serving,
     /// The index of the process, and the number of processes.
     processes: (usize, usize),
+    /// The content of the files that `[serve]` names, as it is served.
+    files: Mutex<Vec<Option<Vec<u8>>>>,
 }
 
 impl Served {
@@ -44,9 +46,33 @@ impl Served {
         pusher: Option<&Pusher<Event>>,
         numbers: Numbers,
     ) -> Result<(), ProgramError> {
+        let files = files(&plan.config);
         self.serving.replace(server(plan, running, pusher, self.processes, numbers)?);
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         Ok(())
     }
+
+    /// Whether the tokens or the certificate in the files have changed.
+    pub(crate) fn has_other_files(&self, config: &Config) -> bool {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) != files(config)
+    }
+
+    /// Serves the views that the engine has now; everything else goes on.
+    pub(crate) fn change_views(&self, config: &Config, running: &Running) {
+        let units = config.views.iter().flat_map(|view| {
+            let name = view.name.value.as_str();
+            view.units.iter().map(move |(measure, unit)| (name, &*measure.value, &*unit.value))
+        });
+        self.serving.change_views(&running.views(), &units.collect::<Vec<_>>());
+    }
+}
+
+/// The content of the files that `[serve]` names.
+fn files(config: &Config) -> Vec<Option<Vec<u8>>> {
+    let Some(serve) = &config.serve else { return Vec::new() };
+    let tls = serve.tls.iter().flat_map(|(certificate, key)| [certificate, key]);
+    let named = serve.token_file.iter().chain(&serve.tokens_file).chain(tls);
+    named.map(|file| std::fs::read(config.path(&file.value)).ok()).collect()
 }
 
 /// Checks the files that `[serve]` names: tokens, and the certificate.
@@ -68,6 +94,8 @@ type ReadRefused = dyn Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + S
 
 /// What is served besides the views: the progress of other parts of the program, and their answers.
 pub(crate) struct Numbers {
+    /// The sources, for pushes.
+    pub(crate) sources: Vec<Arc<SourcePlan>>,
     /// The progress of exports.
     pub(crate) exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
     /// The progress of sinks.
@@ -96,7 +124,7 @@ pub(crate) fn serve(
         .map_err(|error| http.error(&plan.config.document, error.to_string()))?;
     let scheme = if serve.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", serving.address());
-    Ok(Some(Served { url, serving, processes }))
+    Ok(Some(Served { url, serving, processes, files: Mutex::new(files(&plan.config)) }))
 }
 
 /// Leaves the addresses of the program in the data folder.
@@ -154,14 +182,14 @@ fn server(
     }
     if let Some(folder) = plan.config.data.clone().filter(|_| process == 0) {
         let (views, observer) = (running.views(), running.observer());
-        let is_pushed = plan.sources.iter().any(|source| source.config.kind == SourceKind::Http);
+        let is_pushed = numbers.sources.iter().any(|source| source.config.kind == SourceKind::Http);
         // Rows that were read can be read again; pushed events cannot.
         let options = SinkOptions::default().durable(is_pushed);
         let start =
-            move |view: &str| Feed::start(&views, &observer, &folder, view, options.clone());
+            move |view: &str| Feed::start(&views.now(), &observer, &folder, view, options.clone());
         server = server.changes(start);
     }
-    let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
+    let pushed = numbers.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {
         let (name, source) = (source.config.name.value.clone(), Arc::clone(source));
         server =

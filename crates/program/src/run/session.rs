@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dayfold::dynamic::Event;
-use dayfold::engine::{EngineError, Pusher, Running};
+use dayfold::engine::{ChangeError, Changing, EngineError, Pusher, Running, ViewChanger};
 
 use super::engine;
 use super::refused::Refusals;
@@ -16,7 +16,7 @@ use super::serve::Numbers;
 use crate::error::ProgramError;
 use crate::next::{self, Next};
 use crate::options::RunOptions;
-use crate::plan::Plan;
+use crate::plan::{Plan, SourcePlan};
 
 /// A running engine. Fields are dropped in order: each may need the ones after it.
 pub(crate) struct Session {
@@ -28,6 +28,9 @@ pub(crate) struct Session {
     sql: super::sql::Served,
     /// Pushes the events of sources that programs push to.
     pub(crate) pusher: Option<Pusher<Event>>,
+    changer: ViewChanger<Event>,
+    /// The sources as the engine reads them. If views were added since its start, the file's plan of them may differ.
+    sources: Vec<Arc<SourcePlan>>,
     pub(crate) refusals: Refusals,
     pub(crate) running: Running,
 }
@@ -88,15 +91,51 @@ impl Session {
             #[cfg(feature = "sql")]
             sql,
             pusher: built.pusher,
+            changer: built.changer,
+            sources: plan.sources.clone(),
             refusals,
             running,
         })
+    }
+
+    /// Begins to add views of a plan to the running engine, and to remove others.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub(crate) fn begin_change(
+        &self,
+        plan: &Plan,
+        added: &[String],
+        removed: &[String],
+    ) -> Result<Changing, ChangeError> {
+        let mut change = self.changer.change();
+        for view in plan.views.iter().filter(|view| added.contains(&view.config.name.value)) {
+            let taking = plan.taking(view);
+            change.dynamic_view(view.definition.clone(), move |event: &Event, row| {
+                taking.take(event, row)
+            });
+        }
+        removed.iter().for_each(|view| change.remove_view(view));
+        change.begin()
+    }
+
+    /// Makes statements find the views that the engine has now, and refuses no more rows because of removed views. Rows
+    /// that an added view has no value for are left out of it, as those of the past are.
+    ///
+    /// # Errors
+    /// [`ProgramError::Failed`] if a file has the name of a view.
+    pub(crate) fn change_views(&self, removed: &[String]) -> Result<(), ProgramError> {
+        self.sources.iter().for_each(|source| source.forget(removed));
+        #[cfg(feature = "sql")]
+        self.sql.change_views()?;
+        Ok(())
     }
 
     /// What is served besides the views.
     pub(crate) fn numbers(&self) -> Numbers {
         let refusals = self.refusals.clone();
         Numbers {
+            sources: self.sources.clone(),
             refused: Some(Box::new(move |after, limit| refusals.rows(after, limit))),
             #[cfg(feature = "lake")]
             exports: self.exports.as_ref().map(super::exports::Exports::numbers),

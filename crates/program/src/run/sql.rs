@@ -39,6 +39,15 @@ pub(crate) struct Served {
     pub(crate) postgres: Option<Serving>,
     /// Answers statements over HTTP.
     pub(crate) answers: Option<Arc<AnswerSql>>,
+    sql: Option<Sql>,
+}
+
+impl Served {
+    /// Makes statements find the views that the engine has now.
+    pub(crate) fn change_views(&self) -> Result<(), ProgramError> {
+        let failed = |error: dayfold_sql::SqlError| ProgramError::Failed(error.to_string());
+        self.sql.as_ref().map_or(Ok(()), |sql| sql.change_views().map_err(failed))
+    }
 }
 
 /// Serves the views of a running engine as tables, if the file says so. The first process of a cluster serves
@@ -59,7 +68,7 @@ pub(crate) fn serve(
         None => None,
     };
     let Some(postgres) = postgres(config).filter(|_| process == 0) else {
-        return Ok(Served { postgres: None, answers });
+        return Ok(Served { postgres: None, answers, sql: Some(sql) });
     };
     let failed =
         |error: &dyn std::fmt::Display| postgres.listen.error(&config.document, error.to_string());
@@ -68,7 +77,9 @@ pub(crate) fn serve(
     let until = Instant::now() + FREE_WITHIN;
     loop {
         match Serving::start(sql.clone(), address, access(config, postgres)?) {
-            Ok(serving) => return Ok(Served { postgres: Some(serving), answers }),
+            Ok(serving) => {
+                return Ok(Served { postgres: Some(serving), answers, sql: Some(sql) });
+            }
             // The server before releases the address in the background.
             Err(_) if before.is_some() && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(20));

@@ -78,7 +78,7 @@ impl PartitionStream for Rows {
 
 async fn rows(views: &Views, snapshot: Option<&Snapshot>) -> Result<RecordBatch> {
     let mut certificates: Vec<(String, Certificate)> = Vec::new();
-    for view in views.iter() {
+    for view in views.now().iter() {
         let scan = Scan::total().columns(["sealed"]);
         let mut batches = view.scan(&scan, snapshot).map_err(external)?;
         let certificate = batches.certificate_async().await.map_err(external)?;

@@ -38,8 +38,9 @@ impl TableFunctionImpl for RevisionOf {
             );
         };
         let (view, revision) = (text(view)?, text(revision)?);
-        let found = self.views.get(&view);
-        let names = || self.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
+        let views = self.views.now();
+        let found = views.get(&view);
+        let names = || views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
         let view = found
             .ok_or_else(|| plan_datafusion_err!("no view '{view}': expected one of {}", names()))?;
         Ok(Arc::new(ViewTable::new(Arc::clone(view), self::revision(&revision)?)))
