@@ -64,14 +64,14 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             // The events have ended: everything is complete.
             None => Some(Moment::new(i64::MAX, 0)),
         };
-        self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
-        let moment = complete?;
         // No worker goes to the floor of the sources before it has replayed its share.
-        if !self.recovered && moment.floor >= self.start.shared.floor {
-            self.recovered = true;
+        let is_in = complete.is_some_and(|moment| moment.floor >= self.start.shared.floor);
+        if is_in && !std::mem::replace(&mut self.recovered, true) {
             self.start.shared.recovered.store(true, Ordering::Release);
             self.publish();
         }
+        self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
+        let moment = complete?;
         let is_alone = self.worker.peers() == self.start.shared.threads;
         // A tick is entered before its moment is complete, so this covers everything that is complete.
         let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
