@@ -4,10 +4,11 @@ mod read;
 mod write;
 
 use bincode::ErrorKind;
-use read::Reader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use write::Writer;
+
+pub(crate) use read::Reader;
 
 /// Appends the encoding of `value` to `out`.
 pub(crate) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> bincode::Result<()> {
@@ -47,6 +48,13 @@ pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 /// Reads what [`put_varint`] wrote from the front of `bytes`, and moves past it.
 #[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Most numbers have one byte.
+    if let Some((&byte, rest)) = bytes.split_first()
+        && byte < 0x80
+    {
+        *bytes = rest;
+        return Some(byte.into());
+    }
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

@@ -27,7 +27,7 @@ pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
 pub(crate) use rollup::{Expired, Rollup, RollupCheck, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
-pub(crate) use sealed::{Past, Sealed};
+pub(crate) use sealed::{Keeper, Past, Sealed};
 pub(crate) use shelf::{Shelf, TakenOff};
 
 use crate::closing::Closing;

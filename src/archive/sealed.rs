@@ -1,5 +1,6 @@
 //! Sealed parts that are read outside their worker, and the sources of their files.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{ArchiveError, LivePart};
@@ -38,7 +39,36 @@ pub(crate) enum Sealed<K, A> {
     /// An open file.
     Open(LivePart<K, A>),
     /// A file that is opened when it is needed.
-    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source, _pin: Pin },
+    Closed {
+        store: Arc<Store>,
+        view: Arc<str>,
+        file: Closed,
+        source: Source,
+        _pin: Pin,
+        /// Receives the open file.
+        keeper: Option<Keeper<K, A>>,
+    },
+}
+
+/// Keeps files open that are opened elsewhere, so that the next reader need not open and verify them again.
+pub(crate) struct Keeper<K, A>(Arc<dyn Fn(LivePart<K, A>) + Send + Sync>);
+
+impl<K, A> Keeper<K, A> {
+    pub(crate) fn new(keep: impl Fn(LivePart<K, A>) + Send + Sync + 'static) -> Self {
+        Keeper(Arc::new(keep))
+    }
+}
+
+impl<K, A> Clone for Keeper<K, A> {
+    fn clone(&self) -> Self {
+        Keeper(Arc::clone(&self.0))
+    }
+}
+
+impl<K, A> fmt::Debug for Keeper<K, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
 }
 
 /// Keeps files in place: no file that was on the shelf when the pin was taken is removed while the pin is held.
@@ -102,11 +132,21 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
     pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
         match self {
             Sealed::Open(part) => Ok(part.clone()),
-            Sealed::Closed { store, view, file, source, .. } => {
+            Sealed::Closed { store, view, file, source, keeper, .. } => {
                 let name = (file.day, file.closing, file.packed);
-                Ok(source.part(name, file.open(store, view, *source)?))
+                let part = source.part(name, file.open(store, view, *source)?);
+                keeper.iter().for_each(|Keeper(keep)| keep(part.clone()));
+                Ok(part)
             }
         }
+    }
+
+    /// The same; once it is open, `keeper` receives it.
+    pub(crate) fn kept_by(mut self, with: &Keeper<K, A>) -> Self {
+        if let Sealed::Closed { keeper, .. } = &mut self {
+            *keeper = Some(with.clone());
+        }
+        self
     }
 }
 

@@ -299,7 +299,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             };
             let file = file.closed();
             let (store, view) = (Arc::clone(store), Arc::clone(&self.view));
-            Sealed::Closed { store, view, file, source, _pin: Arc::clone(&self.pin) }
+            let (_pin, keeper) = (Arc::clone(&self.pin), None);
+            Sealed::Closed { store, view, file, source, _pin, keeper }
         };
         (from..from + wanted.count()).filter(counts).map(sealed).collect()
     }

@@ -4,12 +4,14 @@ use std::io;
 
 use bincode::{Error, ErrorKind};
 use serde::de::value::U32Deserializer;
-use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::write::{EIGHT_BYTES, FOUR_BYTES, ONE_BYTE_MAX, SIXTEEN_BYTES, TWO_BYTES};
 
-/// What is left to be read.
-pub(super) struct Reader<'de>(pub(super) &'de [u8]);
+/// Reads values one after the other; holds what is left to be read.
+///
+/// Its methods read numbers and tags without serde, for code that reads millions of small states.
+pub(crate) struct Reader<'de>(pub(crate) &'de [u8]);
 
 #[cold]
 fn cut_short() -> Error {
@@ -19,6 +21,11 @@ fn cut_short() -> Error {
 #[cold]
 fn wrong(what: &str) -> Error {
     ErrorKind::Custom(what.to_owned()).into()
+}
+
+#[cold]
+fn wrong_tag(byte: u8) -> Error {
+    ErrorKind::InvalidTagEncoding(byte.into()).into()
 }
 
 fn fits<T, N: TryFrom<T>>(number: T) -> Result<N, Error> {
@@ -32,6 +39,37 @@ fn turned_back(number: u64) -> i64 {
 }
 
 impl<'de> Reader<'de> {
+    /// Reads any value.
+    pub(crate) fn take<T: Deserialize<'de>>(&mut self) -> Result<T, Error> {
+        T::deserialize(self)
+    }
+
+    /// Reads an `i64`.
+    #[inline]
+    pub(crate) fn signed(&mut self) -> Result<i64, Error> {
+        self.number().map(turned_back)
+    }
+
+    /// Reads an `i128`.
+    #[inline]
+    pub(crate) fn signed_wide(&mut self) -> Result<i128, Error> {
+        if self.0.first() != Some(&SIXTEEN_BYTES) {
+            return self.signed().map(i128::from);
+        }
+        let number = self.wide_number()?;
+        Ok((number >> 1) as i128 ^ -((number & 1) as i128))
+    }
+
+    /// Reads the tag of an option: whether a value follows.
+    #[inline]
+    pub(crate) fn is_some(&mut self) -> Result<bool, Error> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            byte => Err(wrong_tag(byte)),
+        }
+    }
+
     #[inline]
     fn byte(&mut self) -> Result<u8, Error> {
         let (&byte, rest) = self.0.split_first().ok_or_else(cut_short)?;
@@ -46,8 +84,9 @@ impl<'de> Reader<'de> {
         Ok(*array)
     }
 
+    /// Reads an unsigned number of up to 64 bits, a length, or the number of a variant.
     #[inline]
-    fn number(&mut self) -> Result<u64, Error> {
+    pub(crate) fn number(&mut self) -> Result<u64, Error> {
         match self.byte()? {
             byte @ ..=ONE_BYTE_MAX => Ok(byte.into()),
             TWO_BYTES => Ok(u16::from_le_bytes(self.array()?).into()),
@@ -119,11 +158,8 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         deserialize_i8: visit_i8, reader => reader.byte()? as i8;
         deserialize_i16: visit_i16, reader => fits(turned_back(reader.number()?))?;
         deserialize_i32: visit_i32, reader => fits(turned_back(reader.number()?))?;
-        deserialize_i64: visit_i64, reader => turned_back(reader.number()?);
-        deserialize_i128: visit_i128, reader => {
-            let number = reader.wide_number()?;
-            (number >> 1) as i128 ^ -((number & 1) as i128)
-        };
+        deserialize_i64: visit_i64, reader => reader.signed()?;
+        deserialize_i128: visit_i128, reader => reader.signed_wide()?;
         deserialize_f32: visit_f32, reader => f32::from_le_bytes(reader.array()?);
         deserialize_f64: visit_f64, reader => f64::from_le_bytes(reader.array()?);
         deserialize_char: visit_char, reader => reader.char()?;
@@ -148,11 +184,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.byte()? {
-            0 => visitor.visit_none(),
-            1 => visitor.visit_some(self),
-            byte => Err(ErrorKind::InvalidTagEncoding(byte.into()).into()),
-        }
+        if self.is_some()? { visitor.visit_some(self) } else { visitor.visit_none() }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

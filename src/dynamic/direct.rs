@@ -2,8 +2,8 @@
 
 use super::cell::MeasureState;
 use super::shown::{How, Shown};
-use crate::aggregate::{Count, DecimalSum, Maybe, Sum};
-use crate::codec;
+use crate::aggregate::{DecimalSum, Maybe};
+use crate::codec::Reader;
 use crate::schema::{Value, ValueRef};
 
 /// What measures show of encoded states, and in which columns.
@@ -18,9 +18,18 @@ pub(crate) struct ShownCells {
 }
 
 /// The positions of these kinds in [`MeasureState`], which files name them by.
-const COUNT: u32 = 0;
-const SUM: u32 = 1;
-const DECIMAL_SUM: u32 = 2;
+const COUNT: u64 = 0;
+const SUM: u64 = 1;
+const DECIMAL_SUM: u64 = 2;
+
+/// Columns, by number, to which values are added.
+pub(crate) trait PutValues {
+    /// Adds an integer.
+    fn integer(&mut self, column: usize, number: i128);
+
+    /// Adds a value.
+    fn value(&mut self, column: usize, value: ValueRef<'_>);
+}
 
 impl ShownCells {
     /// For measures with these parameters: the number and the column of each that is shown.
@@ -45,59 +54,62 @@ impl ShownCells {
     /// Puts the values of an encoded state into their columns. `None` if it cannot be decoded, and `Some(false)` if it
     /// is the state of no events; then nothing is put.
     #[inline]
-    pub(crate) fn read(
-        &self,
-        mut state: &[u8],
-        put: &mut impl FnMut(usize, ValueRef<'_>),
-    ) -> Option<bool> {
-        let bytes = &mut state;
-        let Count(rows) = codec::take(bytes).ok()?;
+    pub(crate) fn read(&self, state: &[u8], out: &mut impl PutValues) -> Option<bool> {
+        let mut reader = Reader(state);
+        let rows = reader.signed().ok()?;
         if rows == 0 {
             return Some(false);
         }
-        self.rows.iter().for_each(|column| put(*column, ValueRef::Integer(rows.into())));
-        let cells: u64 = codec::take(bytes).ok()?;
+        self.rows.iter().for_each(|column| out.integer(*column, rows.into()));
+        let cells = reader.number().ok()?;
         for (at, shown) in self.cells.iter().enumerate() {
             if at as u64 >= cells {
-                shown.iter().for_each(|(_, column)| put(*column, ValueRef::Null));
+                shown.iter().for_each(|(_, column)| out.value(*column, ValueRef::Null));
                 continue;
             }
-            read_cell(bytes, shown, put)?;
+            read_cell(&mut reader, shown, out)?;
         }
-        self.unknown.iter().for_each(|column| put(*column, ValueRef::Null));
+        self.unknown.iter().for_each(|column| out.value(*column, ValueRef::Null));
         Some(true)
     }
 }
 
-/// Reads a cell from the front of `bytes`.
+/// Reads a cell. The most frequent kinds are read without serde.
 #[inline]
 fn read_cell(
-    bytes: &mut &[u8],
+    reader: &mut Reader<'_>,
     shown: &[(How, usize)],
-    put: &mut impl FnMut(usize, ValueRef<'_>),
+    out: &mut impl PutValues,
 ) -> Option<()> {
-    let whole = *bytes;
-    let kind: u32 = codec::take(bytes).ok()?;
-    let value = match kind {
-        COUNT => ValueRef::Integer(codec::take::<Count>(bytes).ok()?.0.into()),
-        SUM => match codec::take::<Maybe<Sum>>(bytes).ok()? {
-            Maybe(Some(sum)) => ValueRef::Integer(sum.value()),
-            Maybe(None) => ValueRef::Null,
-        },
-        DECIMAL_SUM => match codec::take::<Maybe<DecimalSum>>(bytes).ok()? {
-            Maybe(Some(sum)) => ValueRef::Decimal(sum.value()),
-            Maybe(None) => ValueRef::Null,
+    let whole = reader.0;
+    let null = |out: &mut _| {
+        shown.iter().for_each(|(_, column)| PutValues::value(out, *column, ValueRef::Null));
+    };
+    match reader.number().ok()? {
+        COUNT => {
+            let count = reader.signed().ok()?;
+            shown.iter().for_each(|(_, column)| out.integer(*column, count.into()));
+        }
+        SUM if reader.is_some().ok()? => {
+            let sum = reader.signed_wide().ok()?;
+            shown.iter().for_each(|(_, column)| out.integer(*column, sum));
+        }
+        SUM => null(out),
+        DECIMAL_SUM => match reader.take::<Maybe<DecimalSum>>().ok()? {
+            Maybe(Some(sum)) => {
+                let value = ValueRef::Decimal(sum.value());
+                shown.iter().for_each(|(_, column)| out.value(*column, value));
+            }
+            Maybe(None) => null(out),
         },
         _ => {
-            *bytes = whole;
-            let cell: MeasureState = codec::take(bytes).ok()?;
+            reader.0 = whole;
+            let cell: MeasureState = reader.take().ok()?;
             for (how, column) in shown {
                 let value = how.of(&cell);
-                put(*column, value.as_ref().map_or(ValueRef::Null, Value::by_ref));
+                out.value(*column, value.as_ref().map_or(ValueRef::Null, Value::by_ref));
             }
-            return Some(());
         }
-    };
-    shown.iter().for_each(|(_, column)| put(*column, value));
+    }
     Some(())
 }

@@ -15,8 +15,10 @@
 use std::borrow::Cow;
 
 use super::RowValue;
+use super::direct::PutValues;
 use crate::aggregate::Decimal;
 use crate::key::{KeyError, decode_bytes, encode_bytes, text_length};
+use crate::schema::ValueRef;
 use crate::time::Day;
 
 /// After the last column.
@@ -83,6 +85,29 @@ pub(crate) fn take<'a>(bytes: &mut &'a [u8]) -> Result<Option<RowValue<'a>>, Key
     }))
 }
 
+/// Reads a value from the front of `bytes` into a column; `None` at the end of a key, or if there is no valid value.
+/// The most frequent kinds are not made into a [`RowValue`] first.
+#[inline]
+pub(crate) fn take_into(bytes: &mut &[u8], column: usize, out: &mut impl PutValues) -> Option<()> {
+    let (&tag, mut rest) = bytes.split_first()?;
+    match tag {
+        INTEGER => {
+            out.integer(column, take_number(&mut rest).ok()?);
+            *bytes = rest;
+        }
+        TEXT => {
+            let text = decode_bytes(&mut rest).ok()?;
+            out.value(column, ValueRef::Text(std::str::from_utf8(&text).ok()?));
+            *bytes = rest;
+        }
+        _ => {
+            let value = take(bytes).ok()??;
+            out.value(column, value.as_value_ref());
+        }
+    }
+    Some(())
+}
+
 /// The length of the value at the front of these bytes; `None` at the end of a key, or if there is no valid value.
 pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
     let (tag, rest) = bytes.split_first()?;
@@ -132,6 +157,21 @@ fn put_number(tag: u8, number: i128, out: &mut Vec<u8>) {
     out.extend(&number.to_be_bytes()[WIDTH - bytes..]);
 }
 
+/// The number of up to eight digits. A loop would be slower: the number of its rounds is hard to predict.
+#[inline]
+fn short_number(digits: &[u8]) -> u64 {
+    let count = digits.len();
+    if let (Some(first), Some(last)) = (digits.first_chunk(), digits.last_chunk()) {
+        let [first, last] = [first, last].map(|four| u64::from(u32::from_be_bytes(*four)));
+        // Both have some of the digits.
+        return first << (8 * (count - 4)) | last;
+    }
+    let (Some(first), Some(last)) = (digits.first(), digits.last()) else { return 0 };
+    let middle = u64::from(digits[count / 2]) << (8 * (count - 1 - count / 2));
+    u64::from(*first) << (8 * (count - 1)) | middle | u64::from(*last)
+}
+
+#[inline]
 fn take_number(bytes: &mut &[u8]) -> Result<i128, KeyError> {
     let length = take_byte(bytes)?;
     let is_negative = length < 0x80;
@@ -144,10 +184,10 @@ fn take_number(bytes: &mut &[u8]) -> Result<i128, KeyError> {
         return Err(ERROR);
     }
     // Most numbers are short.
-    let number = match digits.len() {
+    let number = match count {
         0..8 => {
-            let sign = if is_negative { -1i64 } else { 0 };
-            digits.iter().fold(sign, |number, digit| number << 8 | i64::from(*digit)).into()
+            let sign = if is_negative { -1 << (8 * count) } else { 0 };
+            (short_number(digits) as i64 | sign).into()
         }
         _ => {
             let mut number = [filler; WIDTH];

@@ -78,7 +78,7 @@ pub use state::State;
 pub use value::RowValue;
 
 pub(crate) use cell::MeasureKind;
-pub(crate) use direct::ShownCells;
-pub(crate) use encoding::{take as take_value, value_length};
+pub(crate) use direct::{PutValues, ShownCells};
+pub(crate) use encoding::{take_into, value_length};
 use key::id_of;
 pub(crate) use key::{put_end, put_value, read_values};

@@ -121,16 +121,21 @@ impl Strings {
 }
 
 impl Cells {
-    fn new(kind: Kind) -> Cells {
-        let strings = || Strings { bytes: Vec::new(), offsets: vec![0] };
+    /// A column with room for so many values.
+    fn new(kind: Kind, rows: usize) -> Cells {
+        let strings = || {
+            let mut offsets = Vec::with_capacity(rows + 1);
+            offsets.push(0);
+            Strings { bytes: Vec::new(), offsets }
+        };
         let values = match kind {
             Kind::Text => Cell::Text(strings()),
             Kind::Bytes => Cell::Bytes(strings()),
-            Kind::Integer => Cell::Integer(Vec::new()),
-            Kind::Decimal => Cell::Decimal(Vec::new()),
-            Kind::Boolean => Cell::Boolean(Vec::new()),
-            Kind::Date => Cell::Date(Vec::new()),
-            Kind::Timestamp => Cell::Timestamp(Vec::new()),
+            Kind::Integer => Cell::Integer(Vec::with_capacity(rows)),
+            Kind::Decimal => Cell::Decimal(Vec::with_capacity(rows)),
+            Kind::Boolean => Cell::Boolean(Vec::with_capacity(rows)),
+            Kind::Date => Cell::Date(Vec::with_capacity(rows)),
+            Kind::Timestamp => Cell::Timestamp(Vec::with_capacity(rows)),
         };
         Cells { values, nulls: None }
     }
@@ -157,8 +162,19 @@ impl Cells {
         }
     }
 
-    /// Adds a value; returns `false` if it has another kind.
+    /// Adds an integer; returns `false` if the column has another kind.
     #[inline]
+    pub(super) fn push_integer(&mut self, number: i128) -> bool {
+        match (&mut self.values, i64::try_from(number), &self.nulls) {
+            (Cell::Integer(numbers), Ok(number), None) => {
+                numbers.push(number);
+                true
+            }
+            _ => self.push_ref(ValueRef::Integer(number)),
+        }
+    }
+
+    /// Adds a value; returns `false` if it has another kind.
     pub(super) fn push_ref(&mut self, value: ValueRef<'_>) -> bool {
         match (&mut self.values, value) {
             (_, ValueRef::Null) => {
@@ -237,7 +253,16 @@ impl Cells {
 
 impl Batch {
     pub(super) fn new(columns: Arc<[Column]>, certificate: Certificate) -> Batch {
-        let data = columns.iter().map(|column| Cells::new(column.kind)).collect();
+        Batch::with_room(columns, certificate, 0)
+    }
+
+    /// An empty batch with room for so many rows.
+    pub(super) fn with_room(
+        columns: Arc<[Column]>,
+        certificate: Certificate,
+        rows: usize,
+    ) -> Batch {
+        let data = columns.iter().map(|column| Cells::new(column.kind, rows)).collect();
         Batch { columns, data, rows: 0, certificate }
     }
 

@@ -2,11 +2,11 @@
 
 use std::any::TypeId;
 
-use super::Batch;
+use super::batch::{Batch, Cells};
 use super::layout::Shows;
 use super::resolve::RowsOf;
 use crate::aggregate::Aggregate;
-use crate::dynamic::{self, ShownCells};
+use crate::dynamic::{self, PutValues, ShownCells};
 use crate::key::Key;
 use crate::schema::{Value, ValueRef};
 use crate::time::Day;
@@ -19,6 +19,25 @@ pub(super) struct Direct {
     cells: ShownCells,
     period: Option<usize>,
     sealed: Option<usize>,
+}
+
+/// The columns of a batch that is made.
+struct Out<'a> {
+    columns: &'a mut [Cells],
+    /// Whether all values were of the kind of their columns.
+    fits: bool,
+}
+
+impl PutValues for Out<'_> {
+    #[inline]
+    fn integer(&mut self, column: usize, number: i128) {
+        self.fits &= self.columns[column].push_integer(number);
+    }
+
+    #[inline]
+    fn value(&mut self, column: usize, value: ValueRef<'_>) {
+        self.fits &= self.columns[column].push_ref(value);
+    }
 }
 
 impl Direct {
@@ -54,24 +73,24 @@ impl Direct {
     }
 
     /// Adds a row; returns `false` if it cannot be decoded. A state of no events is no row.
-    pub(super) fn read(&self, key: &[u8], state: &[u8], batch: &mut Batch) -> bool {
-        let columns = batch.data_mut();
-        let mut fits = true;
-        let mut put = |column: usize, value: ValueRef<'_>| fits &= columns[column].push_ref(value);
-        match self.cells.read(state, &mut put) {
+    #[inline]
+    pub(super) fn read(&self, mut key: &[u8], state: &[u8], batch: &mut Batch) -> bool {
+        let mut out = Out { columns: batch.data_mut(), fits: true };
+        match self.cells.read(state, &mut out) {
             None => return false,
             Some(false) => return true,
             Some(true) => {}
         }
-        if !self.key.is_empty() {
-            let mut rest = key;
-            for column in &self.key {
-                let Ok(Some(value)) = dynamic::take_value(&mut rest) else { return false };
-                if let Some(column) = column {
-                    put(*column, value.as_value_ref());
-                }
+        for column in &self.key {
+            let read = match column {
+                Some(column) => dynamic::take_into(&mut key, *column, &mut out),
+                None => dynamic::value_length(key).map(|length| key = &key[length..]),
+            };
+            if read.is_none() {
+                return false;
             }
         }
+        let fits = out.fits;
         batch.add_row();
         fits
     }

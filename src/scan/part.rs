@@ -77,8 +77,10 @@ impl<K: Key, A: Aggregate> ReadPart for FileRows<K, A> {
             None => self.file.open().map_err(|error| unreadable(error.to_string()))?,
         };
         let columns = self.of.layout.columns();
+        let room = part.view.rows().min(BATCH_ROWS as u64) as usize;
         loop {
-            let mut batch = Batch::new(Arc::clone(columns), self.certificate);
+            let columns = Arc::clone(columns);
+            let mut batch = Batch::with_room(columns, self.certificate, room);
             let mut error = None;
             let read = match &self.direct {
                 Some(direct) => {

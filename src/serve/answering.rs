@@ -18,7 +18,7 @@ use super::lookup::{Lookup, whole_files};
 use super::reading::{Begin, Reader, Readings, Wanted};
 use super::{Item, Keys, Parts, QueryError, RankFn, Shape};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, Pool};
+use crate::archive::{ArchiveError, Keeper, Pool};
 use crate::key::{Key, encoded, partition};
 use crate::moment::Moment;
 use crate::speed::{Captured, Layer, Lease, OUTLIVED_MAX, SharedSpeed, Speed};
@@ -348,7 +348,9 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             return Ok(());
         }
         if question.files_to == Some(this_process()) {
-            let (files, rest) = whole_files(question, &captured);
+            let out = Arc::clone(&self.out);
+            let keeper = Keeper::new(move |part| out.put(Out::Opened(vec![part])));
+            let (files, rest) = whole_files(question, &captured, &keeper);
             let is_last = rest == 0;
             give(capability, Piece { files, is_last, ..blank.clone() });
             if is_last {

@@ -39,7 +39,7 @@ impl<K: Key, A: Aggregate> Outbox<K, A> {
         Outbox { out: Mutex::default(), wake: Box::new(wake) }
     }
 
-    fn put(&self, out: Out<K, A>) {
+    pub(super) fn put(&self, out: Out<K, A>) {
         self.out.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(out);
         (self.wake)();
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::window::{Chosen, Window};
 use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape, this_process};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, LivePart, Sealed, with_rollups};
+use crate::archive::{ArchiveError, Keeper, LivePart, Sealed, with_rollups};
 use crate::batch::Bookmark;
 use crate::key::{Key, KeyRange, encoded};
 use crate::speed::{Captured, speed_layer};
@@ -332,15 +332,20 @@ fn is_whole<K: Key, A: Aggregate>(sealed: &Sealed<K, A>, captured: &Captured<K, 
 }
 
 /// The files of a question that have all rows of their periods and partitions, and how many other sources there are.
+/// Files that are opened stay open, unless there are too many.
 pub(super) fn whole_files<K: Key, A: Aggregate>(
     question: &Question<K>,
     captured: &Captured<K, A>,
+    keeper: &Keeper<K, A>,
 ) -> (Vec<Sealed<K, A>>, usize) {
     let days = question.query.days;
     let sealed = captured.sealed.iter().filter(|sealed| days.contains(sealed.day()));
     let (whole, others): (Vec<_>, Vec<_>) = sealed.partition(|sealed| is_whole(sealed, captured));
     let tables = captured.tables.iter().filter(|((day, _), _)| days.contains(*day));
-    (whole.into_iter().cloned().collect(), others.len() + tables.count())
+    let are_few = whole.len() <= OPEN_MAX;
+    let whole = whole.into_iter().cloned();
+    let whole = whole.map(|sealed| if are_few { sealed.kept_by(keeper) } else { sealed });
+    (whole.collect(), others.len() + tables.count())
 }
 
 /// An open file; it stays open unless too many are open.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
@@ -15,8 +16,15 @@ use tokio::task::AbortHandle;
 use crate::batches::{external, to_arrow};
 use crate::threads::Readers;
 
-/// The number of batches of a partition that wait for the statement.
-const BATCHES: usize = 2;
+/// The most batches that a thread hands over together. To wake a thread for each of them would take a quarter of the time
+/// of a large scan. The first ones come alone, for statements that need few rows.
+const TOGETHER: usize = 8;
+
+/// No more batches are added to those that have so many bytes.
+const TOGETHER_BYTES: usize = 1 << 20;
+
+/// How many times so many batches of a partition wait for the statement.
+const WAITING: usize = 2;
 
 /// What the scans of one run of a statement share: an extension of its task.
 pub(crate) struct Execution {
@@ -87,21 +95,25 @@ impl Execution {
     ) -> Result<SendableRecordBatchStream> {
         let divided = self.scan(step, partition);
         let mut turn = Turn { divided, of, at, part: None, others: None };
-        let (sender, receiver) = mpsc::channel(BATCHES);
+        let (sender, receiver) = mpsc::channel(WAITING);
         let of_batches = Arc::clone(schema);
         let reading = self.readers.spawn(async move {
-            while let Some(batch) = turn.next().await {
-                let batch = batch.map_err(external);
-                let batch = batch.and_then(|batch| to_arrow(&batch, &of_batches));
-                let is_last = batch.is_err();
-                if sender.send(batch).await.is_err() || is_last {
+            let mut most = 1;
+            loop {
+                let (batches, is_last) = turn.some(most, &of_batches).await;
+                if sender.send(batches).await.is_err() || is_last {
                     return;
                 }
+                most = (2 * most).min(TOGETHER);
             }
         })?;
         let reading = Reading(reading.abort_handle());
-        let rows = stream::unfold((receiver, reading), async |(mut receiver, reading)| {
-            Some((receiver.recv().await?, (receiver, reading)))
+        let rows = (receiver, VecDeque::new(), reading);
+        let rows = stream::unfold(rows, async |(mut receiver, mut received, reading)| {
+            while received.is_empty() {
+                received = receiver.recv().await?;
+            }
+            Some((received.pop_front()?, (receiver, received, reading)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows)))
     }
@@ -126,6 +138,26 @@ struct Turn {
 }
 
 impl Turn {
+    /// The next batches, at most so many, and whether they are the last ones.
+    async fn some(
+        &mut self,
+        most: usize,
+        schema: &SchemaRef,
+    ) -> (VecDeque<Result<RecordBatch>>, bool) {
+        let (mut batches, mut bytes) = (VecDeque::with_capacity(most), 0);
+        while batches.len() < most && bytes < TOGETHER_BYTES {
+            let Some(batch) = self.next().await else { return (batches, true) };
+            let batch = batch.map_err(external).and_then(|batch| to_arrow(&batch, schema));
+            let is_last = batch.is_err();
+            bytes += batch.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+            batches.push_back(batch);
+            if is_last {
+                return (batches, true);
+            }
+        }
+        (batches, false)
+    }
+
     async fn next(&mut self) -> Option<Result<Batch, ScanError>> {
         let (view, scan) = &self.of;
         if let Err(error) = self.divided.begin(&**view, scan, self.at.as_deref()).await {
