@@ -137,18 +137,64 @@ fn with_lists(
     Ok(Arc::new(ViewTable::new(plan.project(columns)?.build()?, None)))
 }
 
-/// Rewrites a statement into forms that can be planned.
-pub(crate) fn rewrite(mut statement: Statement) -> Statement {
-    let is_of_catalogue = visit_relations(&statement, |relation| {
+/// Whether all relations of a statement are in the catalogue, or functions that statements about it use; and whether it
+/// has any of the catalogue itself.
+fn of_catalogue(statement: &Statement) -> (bool, bool) {
+    let (mut all, mut any) = (true, false);
+    let _ = visit_relations(statement, |relation| {
         let parts: Vec<String> =
             relation.0.iter().map(|part| part.to_string().to_ascii_lowercase()).collect();
-        let is_function =
-            |name: &str| ["generate_series", "string_to_array", "unnest"].contains(&name);
-        let is_own = parts.last().is_some_and(|name| name.starts_with("pg_") || is_function(name))
-            || parts.iter().any(|name| name == "information_schema");
-        if is_own { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
-    .is_continue();
+        let last = parts.last().map_or("", String::as_str);
+        let is_of =
+            last.starts_with("pg_") || parts.iter().any(|name| name == "information_schema");
+        any |= is_of;
+        all &= is_of || ["generate_series", "string_to_array", "unnest"].contains(&last);
+        ControlFlow::<()>::Continue(())
+    });
+    (all, any)
+}
+
+/// Protects the subqueries in lists of columns from `datafusion-pg-catalog`, which limits them to their first row, and
+/// silently replaces those with parameters or outer columns by null. It does so for statements about the catalogue that
+/// DataFusion cannot plan otherwise; these stay as they are. The other value is whether there was any subquery.
+pub(crate) fn with_subqueries(mut statement: Statement) -> (Statement, bool) {
+    let mut protect = Protect { has_any: false };
+    if of_catalogue(&statement) != (true, true) {
+        let _ = VisitMut::visit(&mut statement, &mut protect);
+    }
+    (statement, protect.has_any)
+}
+
+/// Puts subqueries in lists of columns into parentheses.
+struct Protect {
+    has_any: bool,
+}
+
+impl VisitorMut for Protect {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_mut() else {
+            return ControlFlow::Continue(());
+        };
+        for item in &mut select.projection {
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
+            else {
+                continue;
+            };
+            if matches!(expr, Expr::Subquery(_)) {
+                self.has_any = true;
+                let null = Expr::Value(Literal::Null.with_empty_span());
+                *expr = Expr::Nested(Box::new(std::mem::replace(expr, null)));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Rewrites a statement into forms that can be planned.
+pub(crate) fn rewrite(mut statement: Statement) -> Statement {
+    let (is_of_catalogue, _) = of_catalogue(&statement);
     let _ = VisitMut::visit(&mut statement, &mut Forms { is_of_catalogue });
     statement
 }

@@ -87,7 +87,15 @@ impl Shared {
     pub(crate) fn parse(&self, text: &str) -> Result<Vec<ast::Statement>, SqlError> {
         let parse = |error: ParserError| SqlError::plan(error.into());
         let mut read = Read::new(text).map_err(parse)?;
-        let statements = read.statements();
+        let mut has_subqueries = false;
+        let statements = read.statements().map(|statements| {
+            let protected = statements.into_iter().map(catalogue::with_subqueries);
+            let own = protected.map(|(statement, has_any)| {
+                has_subqueries |= has_any;
+                statement
+            });
+            own.collect::<Vec<_>>()
+        });
         // Statements about the catalogue may have to be replaced as a whole. The catalogue's parser does that, but
         // loses positions.
         let text_lower = text.to_ascii_lowercase();
@@ -97,8 +105,10 @@ impl Shared {
             Ok(statements) if !is_of_catalogue => {
                 Ok(statements.into_iter().map(|one| self.parser.rewrite(one)).collect())
             }
-            // That parser does not recognize the search path, nor revisions.
-            Ok(statements) if read.has_revision || text_lower.contains("'search_path'") => {
+            // That parser does not recognize the search path, nor revisions, and replaces subqueries.
+            Ok(statements)
+                if read.has_revision || has_subqueries || text_lower.contains("'search_path'") =>
+            {
                 let statements = statements.into_iter().map(catalogue::rewrite);
                 let text = statements.map(|one| one.to_string()).collect::<Vec<_>>().join("; ");
                 self.parser.parse(&text)

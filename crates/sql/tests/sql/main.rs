@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[cfg(feature = "http")]
+mod digits;
 mod http;
 mod limits;
 mod moment;

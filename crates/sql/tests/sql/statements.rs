@@ -75,6 +75,9 @@ const SAME: &[&str] = &[
     "SELECT s.shop, sum(s.cents), sum(h.cents) FROM (SELECT shop, sum(cents) AS cents FROM sales GROUP BY shop) s \
      JOIN (SELECT shop, sum(cents) AS cents FROM hours GROUP BY shop) h ON s.shop = h.shop GROUP BY s.shop",
     "SELECT shop, desk, cents FROM sales s WHERE cents = (SELECT max(cents) FROM sales t WHERE t.shop = s.shop)",
+    "SELECT shop, desk, (SELECT max(cents) FROM sales t WHERE t.shop = s.shop) FROM sales s WHERE desk = 60",
+    "SELECT shop, (SELECT max(t.cents) FROM hours t WHERE t.shop = s.shop) AS most, 'pg_' AS text FROM sales s WHERE desk = 0",
+    "SELECT (SELECT sum(cents) FROM sales), (SELECT sum(cents) FROM hours) AS hours, (SELECT 1)",
     "SELECT shop FROM sales WHERE desk = 0 EXCEPT SELECT shop FROM sales WHERE desk = 60",
     "SELECT shop FROM sales UNION SELECT shop FROM hours",
     "WITH d AS (SELECT day, sum(cents) AS c FROM sales GROUP BY day) \
