@@ -4,18 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The maximum number of bytes that are kept; further rows are only counted.
-const BYTES_MAX: u64 = 64 << 20;
-
 /// A file of JSON lines.
 pub(crate) struct Aside {
     path: PathBuf,
     file: Option<File>,
+    /// The maximum size of the file; further rows are only counted.
+    bytes_max: u64,
 }
 
 impl Aside {
-    pub(crate) fn new(folder: &Path) -> Aside {
-        Aside { path: folder.join("refused.ndjson"), file: None }
+    pub(crate) fn new(folder: &Path, bytes_max: u64) -> Aside {
+        Aside { path: folder.join("refused.ndjson"), file: None, bytes_max }
     }
 
     /// Keeps a row, as JSON.
@@ -29,10 +28,11 @@ impl Aside {
                 none.insert(OpenOptions::new().create(true).append(true).open(&self.path)?)
             }
         };
-        if file.metadata()?.len() > BYTES_MAX {
+        let (view, why) = (serde_json::Value::from(view), serde_json::Value::from(why));
+        let line = format!("{{\"view\":{view},\"why\":{why},\"row\":{row}}}\n");
+        if file.metadata()?.len().saturating_add(line.len() as u64) > self.bytes_max {
             return Ok(());
         }
-        let (view, why) = (serde_json::Value::from(view), serde_json::Value::from(why));
-        writeln!(file, "{{\"view\":{view},\"why\":{why},\"row\":{row}}}")
+        file.write_all(line.as_bytes())
     }
 }

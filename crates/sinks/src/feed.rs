@@ -21,9 +21,6 @@ use crate::{Opened, Row, Sink, SinkError, SinkOptions, Stamp, Store, StoreError,
 
 const NAME: &str = "the feed";
 
-/// The bytes of changes that are kept for subscribers that reconnect.
-const JOURNAL_BYTES: usize = 64 << 20;
-
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -127,7 +124,11 @@ impl Feed {
         // No subscriber has received anything in this run: what is sealed now comes with the first rows of each.
         let sealed = SealedPeriods::of(data).look(view).map_err(std::io::Error::other)?;
         let marks = sealed.into_iter().map(|(day, version)| (day, version.name)).collect();
-        let journal = Arc::new(Journal::default());
+        let journal = Arc::new(Journal {
+            state: Mutex::default(),
+            has_more: Condvar::new(),
+            bytes_max: options.journal_bytes,
+        });
         let store = FeedStore {
             journal: Arc::clone(&journal),
             notes: folder.join(format!("{view}.sink")),
@@ -159,10 +160,10 @@ impl Feed {
 }
 
 /// The last changes.
-#[derive(Default)]
 struct Journal {
     state: Mutex<Kept>,
     has_more: Condvar,
+    bytes_max: usize,
 }
 
 #[derive(Default)]
@@ -213,16 +214,21 @@ impl Journal {
 
     fn push(&self, kind: ChangeKind, json: String) {
         let mut kept = self.lock();
-        kept.bytes += json.len();
+        kept.bytes += cost(&json);
         kept.changes.push_back((kind, json.into()));
-        while kept.bytes > JOURNAL_BYTES
+        while kept.bytes > self.bytes_max
             && let Some((_, oldest)) = kept.changes.pop_front()
         {
-            kept.bytes -= oldest.len();
+            kept.bytes -= cost(&oldest);
             kept.first += 1;
         }
         self.has_more.notify_all();
     }
+}
+
+/// The bytes that a change takes in memory.
+fn cost(json: &str) -> usize {
+    json.len() + size_of::<(ChangeKind, Arc<str>)>() + 2 * size_of::<usize>()
 }
 
 /// The journal as a store.

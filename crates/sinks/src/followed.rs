@@ -25,9 +25,6 @@ use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 /// The number of rows that are written together.
 const ROWS_AT_ONCE: usize = 500;
 
-/// The number of unsealed rows whose hashes are remembered. Further rows are written at every look.
-const HELD_MAX: usize = 8_000_000;
-
 /// How often a look takes another moment without having received a row of the one before.
 const MOMENTS_IN_VAIN: u32 = 3;
 
@@ -45,6 +42,8 @@ pub(crate) struct Around<'a> {
     pub(crate) waits_for_log: bool,
     /// How long a moment is kept for a look.
     pub(crate) keep: Duration,
+    /// The maximum number of unsealed rows whose hashes are remembered, for each view.
+    pub(crate) remembered: usize,
 }
 
 impl Around<'_> {
@@ -65,6 +64,23 @@ struct Held {
     look: i64,
 }
 
+/// What was written of a period that is not marked.
+#[derive(Default)]
+struct HeldPeriod {
+    /// Rows, by the hash of their key.
+    rows: HashMap<u64, Held>,
+    /// Whether there was no room for some rows. Such a period is written as a whole at every look: which of its rows
+    /// have changed or are gone is not known.
+    is_partial: bool,
+}
+
+impl HeldPeriod {
+    /// Whether a row was not seen by this look.
+    fn has_lost(&self, look: i64) -> bool {
+        self.rows.values().any(|held| held.look != look)
+    }
+}
+
 /// What is known about the store since it was opened.
 struct Known {
     epoch: i64,
@@ -77,9 +93,10 @@ struct Known {
     written: BTreeMap<Day, String>,
     /// Periods that were marked when the store was opened, and have not been read since.
     trusted: BTreeSet<Day>,
-    /// Rows of periods that are not marked, by the hash of their key.
-    held: BTreeMap<Day, HashMap<u64, Held>>,
+    held: BTreeMap<Day, HeldPeriod>,
+    /// The number of rows in `held`, and its maximum.
     held_rows: usize,
+    remembered: usize,
     /// The versions of the last look.
     versions: BTreeMap<Day, Version>,
     /// Whether rows that the engine does not have were removed.
@@ -130,7 +147,7 @@ impl Followed {
         let began = Instant::now();
         let mut known = match self.known.take() {
             Some(known) => known,
-            None => self.open(store)?,
+            None => self.open(store, around.remembered)?,
         };
         known.look += 1;
         let stamp = Stamp::new(known.epoch, known.look);
@@ -181,7 +198,7 @@ impl Followed {
         self.quiet > QUIET && !self.quiet.is_multiple_of(QUIET_LOOK_EVERY)
     }
 
-    fn open(&mut self, store: &mut dyn Store) -> Result<Known, StoreError> {
+    fn open(&mut self, store: &mut dyn Store, remembered: usize) -> Result<Known, StoreError> {
         let opened = store.open(&self.reader.table, self.epoch + 1)?;
         self.epoch = opened.epoch;
         let marked = opened.versions();
@@ -194,6 +211,7 @@ impl Followed {
             marked,
             held: BTreeMap::new(),
             held_rows: 0,
+            remembered,
             versions: BTreeMap::new(),
             is_swept: false,
         })
@@ -210,7 +228,7 @@ impl Followed {
         let mut marks = BTreeMap::new();
         let mut is_settled = true;
         for day in self.to_read(known, versions, &open) {
-            self.write_period(known, snapshot, day, writing)?;
+            self.write_period(known, snapshot, (day, open.contains(&day)), writing)?;
             let Some(version) = versions.get(&day) else {
                 if !open.contains(&day) {
                     known.forget(day);
@@ -223,9 +241,9 @@ impl Followed {
                 is_settled = false;
                 continue;
             }
-            known.written.insert(day, version.name.clone());
+            let before = known.written.insert(day, version.name.clone());
             if open.contains(&day) {
-                is_settled = false;
+                is_settled &= before.as_ref() == Some(&version.name);
             } else {
                 known.forget(day);
                 marks.insert(day, Some(version.name.clone()));
@@ -258,7 +276,8 @@ impl Followed {
                 writing.store.mark(&self.reader.table, writing.stamp, &marks)?;
                 known.note(marks);
             }
-            if known.has_changed(&row) { writing.push(row) } else { Ok(()) }
+            let is_due = !known.is_partial(row.period) && known.has_changed(&row, true);
+            if is_due { writing.push(row) } else { Ok(()) }
         })?;
         writing.flush()?;
         Ok(open)
@@ -274,55 +293,78 @@ impl Followed {
         let is_other =
             |(day, version): &(&Day, &Version)| known.written.get(day) != Some(&version.name);
         let others = versions.iter().filter(is_other).map(|(day, _)| *day);
-        let lost = |(day, rows): &(&Day, &HashMap<u64, Held>)| {
-            !open.contains(day) || rows.values().any(|held| held.look != known.look)
+        let lost = |(day, held): &(&Day, &HeldPeriod)| {
+            !open.contains(day) || held.is_partial || held.has_lost(known.look)
         };
         let lost = known.held.iter().filter(lost).map(|(day, _)| *day);
         others.chain(lost).collect()
     }
 
-    /// Writes the changes of a period, and removes the rows that are gone.
+    /// Writes the changes of a period, and removes the rows that are gone. If it has no unsealed rows, its rows need not
+    /// be remembered.
     fn write_period(
         &self,
         known: &mut Known,
         snapshot: &mut Snapshot,
-        day: Day,
+        (day, is_open): (Day, bool),
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<(), LookError> {
+        // If the period was there before, or has no room, not all its rows are remembered; some of them may be gone.
+        let was_there = known.written.contains_key(&day) || known.trusted.remove(&day);
+        let is_unknown = was_there || known.is_partial(day);
+        let written = if is_unknown {
+            known.forget(day);
+            self.write_whole(known, snapshot, (day, is_open), writing)
+        } else {
+            self.write_changed(known, snapshot, (day, is_open), writing)
+        };
+        match written {
+            Err(LookError::Scan(ScanError::Removed { .. })) => {
+                known.forget(day);
+                writing.sweep(&Sweep::Period(day))
+            }
+            written => written,
+        }
+    }
+
+    /// Writes the rows of a period that differ from those remembered; all of them if one of those is gone, or if not
+    /// all can be remembered.
+    fn write_changed(
+        &self,
+        known: &mut Known,
+        snapshot: &mut Snapshot,
+        (day, is_open): (Day, bool),
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), LookError> {
         let scan = self.reader.scan(Scan::rows()).periods(DayRange::only(day));
-        match self.write_rows(known, snapshot, scan.clone(), false, writing) {
-            Err(LookError::Scan(ScanError::Removed { .. })) => {
-                known.forget(day);
-                return writing.sweep(&Sweep::Period(day));
-            }
-            written => written?,
-        }
-        let look = known.look;
-        let is_gone = |rows: &HashMap<u64, Held>| rows.values().any(|held| held.look != look);
-        // If the period was there before, not all its rows are remembered, and some of them may be gone.
-        let was_there = known.written.contains_key(&day) || known.trusted.remove(&day);
-        if was_there || known.held.get(&day).is_some_and(is_gone) {
-            // Existing rows are written again, and all older ones are removed. No batch has a row twice.
+        self.each_row(scan, snapshot, writing, &mut |row, writing| {
+            if known.has_changed(&row, is_open) { writing.push(row) } else { Ok(()) }
+        })?;
+        if known.held.get(&day).is_some_and(|held| held.has_lost(known.look)) {
+            // No batch has a row twice.
             writing.flush()?;
-            self.write_rows(known, snapshot, scan, true, writing)?;
-            writing.flush()?;
-            writing.sweep(&Sweep::Period(day))?;
-            known.held.entry(day).or_default().retain(|_, held| held.look == look);
+            self.write_whole(known, snapshot, (day, is_open), writing)?;
         }
         Ok(())
     }
 
-    fn write_rows(
+    /// Writes all rows of a period, and removes all older ones.
+    fn write_whole(
         &self,
         known: &mut Known,
         snapshot: &mut Snapshot,
-        scan: Scan,
-        all: bool,
+        (day, is_open): (Day, bool),
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), LookError> {
+        let scan = self.reader.scan(Scan::rows()).periods(DayRange::only(day));
         self.each_row(scan, snapshot, writing, &mut |row, writing| {
-            if known.has_changed(&row) || all { writing.push(row) } else { Ok(()) }
-        })
+            known.has_changed(&row, is_open);
+            writing.push(row)
+        })?;
+        writing.flush()?;
+        writing.sweep(&Sweep::Period(day))?;
+        known.forget_lost(day);
+        Ok(())
     }
 
     /// Visits the rows of a scan. If the store is so slow that the moment expires, the rows after the last one are
@@ -392,30 +434,47 @@ impl Followed {
 }
 
 impl Known {
-    /// Whether a row differs from what was last written; notes that it will be written.
-    fn has_changed(&mut self, row: &Row) -> bool {
+    /// Whether a row differs from what was last written; notes that it will be written. A new row is noted only if
+    /// `remembers`.
+    fn has_changed(&mut self, row: &Row, remembers: bool) -> bool {
         let (name, holds) = row.hashes();
         let look = self.look;
-        let rows = self.held.entry(row.period).or_default();
-        match rows.get_mut(&name) {
+        let period = self.held.entry(row.period).or_default();
+        match period.rows.get_mut(&name) {
             Some(held) => {
                 let has_changed = held.holds != holds;
                 *held = Held { holds, look };
                 has_changed
             }
+            None if !remembers => true,
             None => {
-                if self.held_rows < HELD_MAX {
+                if self.held_rows < self.remembered {
                     self.held_rows += 1;
-                    rows.insert(name, Held { holds, look });
+                    period.rows.insert(name, Held { holds, look });
+                } else {
+                    period.is_partial = true;
                 }
                 true
             }
         }
     }
 
+    fn is_partial(&self, day: Day) -> bool {
+        self.held.get(&day).is_some_and(|held| held.is_partial)
+    }
+
+    /// The rows of a period that this look has not seen need not be remembered any more.
+    fn forget_lost(&mut self, day: Day) {
+        if let Some(period) = self.held.get_mut(&day) {
+            let before = period.rows.len();
+            period.rows.retain(|_, held| held.look == self.look);
+            self.held_rows -= before - period.rows.len();
+        }
+    }
+
     /// The rows of a period need not be remembered any more.
     fn forget(&mut self, day: Day) {
-        self.held_rows -= self.held.remove(&day).map_or(0, |rows| rows.len().min(self.held_rows));
+        self.held_rows -= self.held.remove(&day).map_or(0, |period| period.rows.len());
     }
 
     fn note(&mut self, marks: BTreeMap<Day, Option<String>>) {

@@ -25,12 +25,22 @@ pub struct SinkOptions {
     longest_wait: Duration,
     durable: bool,
     keep: Duration,
+    remembered_rows: usize,
+    refused_bytes: u64,
+    pub(crate) journal_bytes: usize,
 }
 
 impl Default for SinkOptions {
     fn default() -> SinkOptions {
-        let (every, longest_wait) = (Duration::from_secs(1), Duration::from_secs(30));
-        SinkOptions { every, longest_wait, durable: true, keep: Duration::from_secs(60) }
+        SinkOptions {
+            every: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(30),
+            durable: true,
+            keep: Duration::from_secs(60),
+            remembered_rows: 8_000_000,
+            refused_bytes: 64 << 20,
+            journal_bytes: 64 << 20,
+        }
     }
 }
 
@@ -61,6 +71,26 @@ impl SinkOptions {
     #[must_use]
     pub fn longest_wait(self, longest_wait: Duration) -> SinkOptions {
         SinkOptions { longest_wait, ..self }
+    }
+
+    /// Sets how many unsealed rows of a view are remembered, with 24 to 48 bytes each; default 8 million. A period with
+    /// rows beyond that is written as a whole at every look.
+    #[must_use]
+    pub fn remembered_rows(self, remembered_rows: usize) -> SinkOptions {
+        SinkOptions { remembered_rows, ..self }
+    }
+
+    /// Sets the size of the file of refused rows, in bytes; default 64 MiB. Further refused rows are only counted.
+    #[must_use]
+    pub fn refused_bytes(self, refused_bytes: u64) -> SinkOptions {
+        SinkOptions { refused_bytes, ..self }
+    }
+
+    /// Sets how many bytes of changes a [`Feed`](crate::Feed) keeps for subscribers that reconnect; default 64 MiB. A
+    /// sink into a store keeps none.
+    #[must_use]
+    pub fn journal_bytes(self, journal_bytes: usize) -> SinkOptions {
+        SinkOptions { journal_bytes, ..self }
     }
 }
 
@@ -218,7 +248,8 @@ struct Work {
 
 impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
-        let (mut sealed, mut aside) = (SealedPeriods::of(&self.folder), Aside::new(&self.aside));
+        let (mut sealed, mut aside) =
+            (SealedPeriods::of(&self.folder), Aside::new(&self.aside, self.options.refused_bytes));
         let (since, mut waiting) = (Instant::now(), Vec::new());
         loop {
             let began = Instant::now();
@@ -255,6 +286,7 @@ impl Work {
                 stop: &self.stop,
                 waits_for_log: self.options.durable,
                 keep: self.options.keep,
+                remembered: self.options.remembered_rows,
             };
             match view.look(&mut *self.store, &mut around, is_last) {
                 Ok(is_done) => is_settled &= is_done,

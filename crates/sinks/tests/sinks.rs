@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use dayfold::aggregate::{Count, Sum};
+use dayfold::aggregate::Sum;
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::log::Durability;
 use dayfold::scan::{Batches, Scan, ScanError};
@@ -20,7 +20,7 @@ use dayfold::time::{Day, DayRange};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 use dayfold_sinks::{
-    Files, Opened, Row, Sink, SinkOptions, Stamp, Store, StoreError, Sweep, Table,
+    ChangeKind, Feed, Files, Opened, Row, Sink, SinkOptions, Stamp, Store, StoreError, Sweep, Table,
 };
 
 /// Event time, shop, cents.
@@ -57,12 +57,12 @@ fn expected(worth: impl Fn(&Event) -> Option<i64>) -> Rows {
 }
 
 struct Started {
-    view: ViewHandle<String, (Count, Sum)>,
+    view: ViewHandle<String, (Sum, Sum)>,
     pusher: Pusher<Event>,
     running: Running,
 }
 
-/// An engine whose view may have another definition than its folder.
+/// An engine whose view may have another definition than its folder. An event of negative cents takes a sale back.
 fn start(
     folder: &Path,
     definition: &str,
@@ -80,7 +80,9 @@ fn start(
     let view = view.key_columns(["shop"]).unwrap();
     let view = view.measure_names([["sales"], ["cents"]]).unwrap();
     let view = engine.view(view, Measures::none(), move |event: &Event| {
-        Some((event.0, event.1.clone(), (Count::one(), Sum::of(worth(event)?))))
+        let cents = worth(event)?;
+        let sales = if cents < 0 { -1 } else { 1 };
+        Some((event.0, event.1.clone(), (Sum::of(sales), Sum::of(cents))))
     });
     let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
     let running = engine.start(Cluster::workers(2)).unwrap();
@@ -324,6 +326,118 @@ fn a_slow_store_gets_its_first_fill_over_several_moments() {
         "each row once, the last one as changed"
     );
     started.finish(sink);
+}
+
+/// Rows beyond the limit are written every time, and rows of open periods that are gone are removed all the same.
+#[test]
+fn the_rows_that_are_remembered_have_a_limit() {
+    const SHOPS: i64 = 40;
+    let day = |number: i64| Day(number as i32).to_string();
+    let shop = |number: i64| format!("{number:02}");
+    for remembered in [0, 1, SHOPS as usize + 7, 1_000] {
+        let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+        let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+        let all = |cents: i64| {
+            let of_day = |day| (0..SHOPS).map(move |number| (day * DAY_MS, shop(number), cents));
+            (0..DAYS).flat_map(of_day).collect::<Vec<Event>>()
+        };
+        started.push(all(5));
+        let options = SinkOptions::default().remembered_rows(remembered);
+        let sink = started.sink(folder.path(), Files::new(store.path()), options);
+        let mut expected = Rows::new();
+        for number in 0..DAYS * SHOPS {
+            expected.insert((day(number / SHOPS), shop(number % SHOPS)), (1, 5));
+        }
+        assert!(sink.complete(LONG));
+        assert_eq!(journal(store.path()), expected, "{remembered} rows");
+
+        // The rows of some shops are gone, in all days, which are open; others change.
+        let (gone, changed) = (shop(SHOPS - 1), shop(3));
+        let is_gone = |event: &Event| event.1 == gone;
+        started.push(all(-5).into_iter().filter(is_gone).collect());
+        started.push(all(1).into_iter().filter(|event| event.1 == changed).collect());
+        expected.retain(|(_, shop), _| *shop != gone);
+        let of_changed = |((_, shop), _): &(&(String, String), &mut (i64, i64))| *shop == changed;
+        expected.iter_mut().filter(of_changed).for_each(|(_, row)| *row = (2, 6));
+        assert!(sink.complete(LONG));
+        assert_eq!(journal(store.path()), expected, "{remembered} rows");
+
+        // All but the last day close; then late events amend them.
+        clock.store((2 * DAYS - 1) * DAY_MS, Ordering::SeqCst);
+        started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
+        started.push(all(-6).into_iter().filter(|event| event.1 == changed).collect());
+        started.push(all(5).into_iter().filter(is_gone).collect());
+        for number in 0..DAYS {
+            expected.insert((day(number), gone.clone()), (1, 5));
+            expected.insert((day(number), changed.clone()), (1, 0));
+        }
+        assert!(sink.complete(LONG));
+        assert_eq!(journal(store.path()), expected, "{remembered} rows");
+        started.finish(sink);
+    }
+}
+
+/// The file of refused rows has a limit; beyond it, they are counted only.
+#[test]
+fn the_file_of_refused_rows_has_a_limit() {
+    const BYTES: u64 = 1_000;
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    started.push((0..100).map(|number| (number, number.to_string(), 1)).collect());
+    let refuse = |_: &[Row]| Err(StoreError::Refused { store: "files", why: "full".to_owned() });
+    let watched = Watched::new(store.path(), Box::new(refuse));
+    let options = SinkOptions::default().refused_bytes(BYTES);
+    let sink = started.sink(folder.path(), watched, options);
+    assert!(sink.complete(LONG));
+    assert_eq!(sink.status()["sales"].refused, 100);
+    let kept = std::fs::read_to_string(folder.path().join("sinks/files/refused.ndjson")).unwrap();
+    let lines = kept.lines().map(serde_json::from_str::<serde_json::Value>);
+    assert!(lines.clone().all(|line| line.is_ok()), "no line is cut: {kept}");
+    let line = kept.len() / lines.clone().count();
+    assert!(kept.len() as u64 <= BYTES && kept.len() + 2 * line > BYTES as usize, "{}", kept.len());
+    started.finish(sink);
+}
+
+/// A subscriber that needs changes beyond the limit of the journal gets all rows again.
+#[test]
+fn the_journal_of_a_feed_has_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    let options = SinkOptions::default().every(Duration::from_millis(1)).journal_bytes(2_000);
+    let (views, observer) = (started.running.views(), started.running.observer());
+    let feed = Feed::start(&views, &observer, folder.path(), "sales", options).unwrap();
+    started.push(vec![(0, "Oslo".to_owned(), 1)]);
+    let (mut first, mut changes) = (None, feed.changes(None));
+    while first.is_none() {
+        let change = changes.next_timeout(LONG).unwrap().unwrap();
+        assert_eq!(change.kind == ChangeKind::Row, change.id.is_none());
+        first = change.id;
+    }
+    // Few changes are kept; many are not.
+    for (pushed, is_kept) in [(2, true), (100, false)] {
+        for number in 0..pushed {
+            started.push(vec![(0, number.to_string(), 1)]);
+        }
+        let last = (pushed - 1).to_string();
+        let (mut seen, mut has_last) = (0, false);
+        loop {
+            let change = changes.next_timeout(LONG).unwrap().unwrap();
+            let row: serde_json::Value = serde_json::from_str(&change.json).unwrap();
+            seen += 1;
+            has_last |= row["shop"] == last.as_str();
+            if has_last && change.id.is_some() {
+                break;
+            }
+        }
+        assert!(!is_kept || seen <= pushed, "each change comes once: {seen}");
+        let change = feed.changes(first.as_deref()).next_timeout(LONG).unwrap().unwrap();
+        assert_eq!(change.id.is_some(), is_kept, "{change:?}");
+    }
+    drop((changes, feed, started.pusher));
+    started.running.finish().unwrap();
 }
 
 fn is_expired(scanned: Result<Batches, ScanError>) -> bool {
