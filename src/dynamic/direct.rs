@@ -1,6 +1,7 @@
 //! Encoded states, read without making them.
 
 use super::cell::MeasureState;
+use super::put::PutValues;
 use super::shown::{How, Shown};
 use crate::aggregate::{DecimalSum, Maybe};
 use crate::codec::Reader;
@@ -21,15 +22,6 @@ pub(crate) struct ShownCells {
 const COUNT: u64 = 0;
 const SUM: u64 = 1;
 const DECIMAL_SUM: u64 = 2;
-
-/// Columns, by number, to which values are added.
-pub(crate) trait PutValues {
-    /// Adds an integer.
-    fn integer(&mut self, column: usize, number: i128);
-
-    /// Adds a value.
-    fn value(&mut self, column: usize, value: ValueRef<'_>);
-}
 
 impl ShownCells {
     /// For measures with these parameters: the number and the column of each that is shown.

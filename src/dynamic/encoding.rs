@@ -15,7 +15,7 @@
 use std::borrow::Cow;
 
 use super::RowValue;
-use super::direct::PutValues;
+use super::put::PutValues;
 use crate::aggregate::Decimal;
 use crate::key::{KeyError, decode_bytes, encode_bytes, text_length};
 use crate::schema::ValueRef;

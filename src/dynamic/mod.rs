@@ -58,6 +58,7 @@ mod event;
 mod filling;
 mod key;
 mod plan;
+mod put;
 mod row;
 mod shown;
 mod state;
@@ -78,7 +79,8 @@ pub use state::State;
 pub use value::RowValue;
 
 pub(crate) use cell::MeasureKind;
-pub(crate) use direct::{PutValues, ShownCells};
+pub(crate) use direct::ShownCells;
 pub(crate) use encoding::{take_into, value_length};
 use key::id_of;
 pub(crate) use key::{put_end, put_value, read_values};
+pub(crate) use put::PutValues;

@@ -528,8 +528,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
             // What the others had prepared counts as well.
             self.load(&archive, &cluster)?;
         }
-        let is_read = self.feeding.is_some();
-        let reads = Reads { one: is_read, partitions: !self.partitioned.is_empty() };
+        let (one, partitions) = (self.feeding.is_some(), !self.partitioned.is_empty());
+        let reads = Reads { one, partitions };
         let before = self.refused_before.take();
         let log = log
             .map(|(log, store)| Logging::recover(log, store, &views, reads, before, &mut met))
@@ -543,9 +543,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         }
         let known = match (&log, &store) {
             (Some(log), _) => Arc::clone(&log.known),
-            (None, Some(store)) if is_read && cluster.process() == 0 => {
-                Known::of_folder(store)?.into()
-            }
+            (None, Some(store)) if one && cluster.process() == 0 => Known::of_folder(store)?.into(),
             (None, _) => Arc::default(),
         };
         let extents = log.as_ref().map_or_else(Arc::default, |log| Arc::clone(&log.extents));

@@ -3,6 +3,7 @@
 mod answering;
 mod changing;
 mod inputs;
+mod joining;
 mod live;
 mod once;
 mod partitions;
@@ -39,14 +40,8 @@ use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
 use crate::speed::{Counts, Room};
 use crate::time::{Day, EventTime};
-use changing::{HELD_MOST, Joining};
 use inputs::{Fed, Inputs};
-
-/// The number of ticks of a worker that may be incomplete. More would only wait in queues.
-const TICKS_IN_FLIGHT: usize = 4;
-
-/// The number of closings of a view that may wait to be sealed, on all workers, before a worker takes in more.
-const CLOSED_AHEAD: usize = 8;
+use joining::{CLOSED_AHEAD, HELD_MOST, Joining, TICKS_IN_FLIGHT};
 
 /// How often the numbers for [`Running::progress`] are updated.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);

@@ -6,13 +6,14 @@ use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use super::Turning;
 use super::inputs::Fed;
-use super::{CLOSED_AHEAD, READER, TICKS_IN_FLIGHT, Turning};
+use super::joining::{Joining, Stage};
 use crate::engine::ask::asking::{Complete, WorkerView};
 use crate::engine::change::{Adding, Fate, Order};
 use crate::engine::error::in_full;
-use crate::engine::ingest::batch::Batch;
 use crate::engine::ingest::deal::Control;
+use crate::engine::ingest::feed::READER;
 use crate::engine::recover::follow::{Cut, FollowedLog, Following, skew};
 use crate::engine::recover::replay::FromLog;
 use crate::log::LogWriter;
@@ -23,68 +24,10 @@ use crate::time::EventTime;
 const NEAR_EVENTS: usize = 1 << 16;
 /// After this many parts, views join even if more enters meanwhile than is read.
 const PARTS_MOST: usize = 16;
-/// If more events are held than this, nothing more enters until some have gone on.
-pub(super) const HELD_MOST: usize = 1 << 20;
 /// The number of held events that go on in one turn.
 const HELD_AT_ONCE: usize = 2_048;
 /// How often a worker lets the ticks of others pass in views that are being added.
 const ADVANCE: Duration = Duration::from_millis(1);
-
-/// Views that are being added, on one worker.
-pub(super) struct Joining<E: 'static> {
-    order: Arc<Order<E>>,
-    views: Vec<Box<dyn WorkerView>>,
-    /// Their dataflows, until they join the input of the worker.
-    fed: Vec<Fed<E>>,
-    log: FollowedLog<E>,
-    /// The moment at which the next events of the log enter.
-    now: Moment,
-    /// The floor up to which days may close when the present part of the log has been read.
-    bound: EventTime,
-    skew: i64,
-    advanced: Instant,
-    in_flight: VecDeque<Moment>,
-    stage: Stage,
-    /// The number of parts of the worker's own log.
-    parts: usize,
-    is_near: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// A part of the log is read.
-    Reading,
-    /// The part has been read.
-    Read,
-    /// The last part is read, and what enters is held.
-    ReadingLast,
-    /// What is held enters.
-    Held,
-    /// What enters on this worker enters the views as well.
-    Joined,
-}
-
-impl<E: Send + Sync + 'static> Joining<E> {
-    fn advance_to(&mut self, moment: Moment) {
-        (self.now, self.advanced) = (moment, Instant::now());
-        self.fed.iter_mut().for_each(|fed| fed.advance_to(moment));
-    }
-
-    fn send(&mut self, batch: &Batch<E>) {
-        self.fed.iter_mut().for_each(|fed| fed.send(batch.clone()));
-    }
-
-    /// Whether the views can take more of the log.
-    fn has_room(&mut self) -> bool {
-        while let Some(moment) = self.in_flight.front()
-            && !self.fed.iter().any(|fed| fed.less_equal(moment))
-        {
-            self.in_flight.pop_front();
-        }
-        self.in_flight.len() < TICKS_IN_FLIGHT
-            && self.views.iter().all(|view| view.status().closed() <= CLOSED_AHEAD)
-    }
-}
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
     /// Carries out orders to add views and to remove them, as far as possible. Returns whether anything happened.
