@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use dayfold::engine::{
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
+use dayfold::source::{More, Partitioned, Partitions, Share, Start, Taken, Taking};
 use dayfold::time::{DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
@@ -391,4 +393,95 @@ fn what_cannot_change_while_it_runs_is_said() {
     let error = change.begin().unwrap_err().to_string();
     assert!(error.contains("it has no log"), "{error}");
     drop((pusher, running));
+}
+
+/// A source with one partition, which goes on until it is told to stop.
+#[derive(Clone, Default)]
+struct Line {
+    stops: Arc<AtomicBool>,
+    taken: Arc<AtomicU64>,
+}
+
+impl Line {
+    const A_DAY: u64 = 20_000;
+    const MOST: u64 = 60 * Line::A_DAY;
+
+    fn event(n: u64) -> Event {
+        (n as i64 * DAY_MS / Line::A_DAY as i64, n % 50, n as i64 % 1_000)
+    }
+}
+
+impl Partitioned<Event> for Line {
+    fn name(&self) -> &str {
+        "line"
+    }
+
+    fn open(&self, share: &Share) -> io::Result<Box<dyn Partitions<Event>>> {
+        let to_add = share.has(0).then(|| share.committed("0").map_or(0, |there| there.next));
+        Ok(Box::new(ReadingLine { line: self.clone(), next: to_add, is_added: false }))
+    }
+}
+
+struct ReadingLine {
+    line: Line,
+    /// The next event, if this worker reads the partition.
+    next: Option<u64>,
+    is_added: bool,
+}
+
+impl Partitions<Event> for ReadingLine {
+    fn take(&mut self, into: &mut Taking<Event>, wait: Duration) -> io::Result<More> {
+        let stops = self.line.stops.load(Ordering::SeqCst);
+        let Some(next) = &mut self.next else {
+            into.ready();
+            std::thread::sleep(wait.min(Duration::from_millis(1)));
+            return Ok(if stops { More::Ended } else { More::Later });
+        };
+        if !std::mem::replace(&mut self.is_added, true) {
+            into.add("0", Start::new(0, *next));
+            into.ready();
+        }
+        if stops {
+            return Ok(More::Ended);
+        }
+        for n in *next..(*next + 1_000).min(Line::MOST) {
+            let event = Line::event(n);
+            into.event(0, Taken::new(n + 1, b""), event.0, event);
+            *next = n + 1;
+        }
+        self.line.taken.store(*next, Ordering::SeqCst);
+        Ok(More::Later)
+    }
+
+    fn mark(&self, _: usize) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// One worker reads many days, and the other none: it must not hold back the first one while it waits.
+#[test]
+fn a_view_is_added_while_one_worker_reads_and_the_other_has_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = Line::default();
+    let mut engine = Engine::<Event>::new();
+    let first = engine.view(view("first"), Measures::none(), stats);
+    let changer = engine.changer();
+    let every = Durability::Every(Duration::from_millis(1));
+    let engine = engine.data(folder.path()).log(every, |event: &Event| event.0);
+    let running = engine.partitioned(line.clone()).start(Cluster::workers(2)).unwrap();
+    let begun = std::time::Instant::now();
+    while line.taken.load(Ordering::SeqCst) < 5 * Line::A_DAY {
+        assert!(begun.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut change = changer.change();
+    let second = change.view(view("second"), Measures::none(), stats);
+    assert!(change.begin().unwrap().wait(LONG).unwrap(), "the change hangs");
+    line.stops.store(true, Ordering::SeqCst);
+    assert!(running.wait_sealed(LONG).unwrap());
+    let [first, second] = [first, second].map(|handle| rows(&handle));
+    assert_eq!(second, first);
+    let taken = line.taken.load(Ordering::SeqCst);
+    assert_eq!(first, oracle((0..taken).map(Line::event)));
+    running.finish().unwrap();
 }

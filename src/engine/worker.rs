@@ -287,7 +287,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             || self.in_flight.len() >= TICKS_IN_FLIGHT
             || self.is_sealing_behind()
             || self.is_full()
-            || self.inputs.holds_more_than(HELD_MOST)
         {
             return false;
         }
@@ -333,9 +332,11 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 },
             }
         }
-        rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
-        rows += self.enter_shares(self.start.tick_rows.saturating_sub(rows));
-        rows += self.enter_once(self.start.tick_rows.saturating_sub(rows));
+        // Floors pass all the same, because other workers may wait for them.
+        let most = if self.inputs.holds_more_than(HELD_MOST) { 0 } else { self.start.tick_rows };
+        rows += self.enter_live(most.saturating_sub(rows));
+        rows += self.enter_shares(most.saturating_sub(rows));
+        rows += self.enter_once(most.saturating_sub(rows));
         if rows > 0 {
             self.end_tick();
         }

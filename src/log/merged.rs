@@ -26,12 +26,16 @@ use crate::codec;
 use crate::journal::{self, HEADER_BYTES};
 use crate::store::{Effect, Storage};
 
-/// So many streams in files of their own are merged. Each merge writes all streams, so it does not come with each run. In
-/// tests it does.
+/// The streams of so many runs in files of their own are merged. Each merge writes all streams, so it does not come with
+/// each run. In tests it does.
 pub(super) const MERGED_AT: usize = if cfg!(test) { 1 } else { 9 };
 
-/// The greatest payload: a stream has some hundred bytes if its events are no longer in the log.
-const BYTES_MAX: usize = 1 << 30;
+/// Longer streams stay in files of their own. Most streams have some hundred bytes when their run is over, but pushes
+/// with keys leave up to a day of keys.
+pub(super) const STREAM_BYTES_MAX: u64 = if cfg!(test) { 4 << 10 } else { 64 << 10 };
+
+/// The greatest payload.
+pub(super) const BYTES_MAX: usize = 1 << 30;
 
 /// A stream in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

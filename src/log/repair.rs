@@ -11,7 +11,7 @@ use super::layout::{
     Layout, StreamName, TEMPORARY, is_folder_of_frames, parse_file, parse_merged, parse_temporary,
     temporary,
 };
-use super::merged::{self, MERGED_AT, MergedStream};
+use super::merged::{self, BYTES_MAX, MERGED_AT, MergedStream, STREAM_BYTES_MAX};
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
@@ -147,8 +147,8 @@ fn settle(
     Ok(next)
 }
 
-/// Merges the streams if many are in files of their own; then none is any more. Returns the number of the file of merged
-/// streams that counts.
+/// Merges short streams if those of many runs are in files of their own; `alone` keeps the others. Returns the number of
+/// the file of merged streams that counts.
 fn merge(
     storage: &dyn Storage,
     layout: &Layout,
@@ -157,7 +157,16 @@ fn merge(
 ) -> Result<Option<u64>, LogError> {
     let names = list(storage, &layout.commits())?;
     let newest = names.iter().filter_map(|name| parse_merged(name)).max();
-    if alone.len() < MERGED_AT {
+    let (mut short, mut bytes) = (BTreeSet::new(), 0);
+    for &name in &*alone {
+        let length = accept::length(storage, &layout.stream(name))?;
+        if length <= STREAM_BYTES_MAX {
+            short.insert(name);
+            bytes += length as usize;
+        }
+    }
+    let runs: BTreeSet<u64> = short.iter().map(|name| name.run).collect();
+    if runs.len() < MERGED_AT {
         return Ok(newest);
     }
     let merged = newest.map(|number| merged::read(storage, layout, number)).transpose()?;
@@ -168,15 +177,20 @@ fn merge(
         same.next().is_some()
     };
     all.retain(|stream| !is_alone(stream.name()));
-    for &name in &*alone {
+    bytes += all.iter().map(|stream| stream.bytes.len()).sum::<usize>();
+    // Half of the room is left for names and lengths.
+    if bytes > BYTES_MAX / 2 {
+        return Ok(newest);
+    }
+    for &name in &short {
         let path = layout.stream(name);
         let bytes = storage.read(&path).map_err(LogError::harmless("read", &path))?;
         all.push(MergedStream::new(name, bytes));
     }
     let number = newest.map_or(0, |newest| newest + 1);
     merged::write(storage, layout, number, &all)?;
-    repaired.streams_merged += alone.len() as u64;
-    alone.clear();
+    repaired.streams_merged += short.len() as u64;
+    alone.retain(|name| !short.contains(name));
     Ok(Some(number))
 }
 

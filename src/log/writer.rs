@@ -39,8 +39,10 @@ struct Progress {
     bytes_an_event: usize,
     /// What may be removed from the log.
     shorten: Option<Shorten>,
-    /// The views that are to be added to its definition, with their graces, and how often that was done.
+    /// The views that are to be added to its definition, with their graces; how often that was requested; and the last
+    /// request that is durable.
     define: Vec<(String, i64)>,
+    define_requests: u64,
     defined: u64,
     /// When the first entry that the thread has not taken was appended.
     oldest: Option<Instant>,
@@ -246,9 +248,10 @@ impl LogHandle {
     pub(crate) fn define(&self, views: &[(String, i64)]) -> Result<(), LogError> {
         let mut progress = self.shared.lock();
         progress.define.extend_from_slice(views);
-        let defined = progress.defined;
+        progress.define_requests += 1;
+        let request = progress.define_requests;
         self.shared.work.notify_one();
-        while progress.defined == defined {
+        while progress.defined < request {
             if let Some(error) = &progress.error {
                 return Err(error.clone());
             }
@@ -310,6 +313,8 @@ struct Work {
     sync: bool,
     shorten: Option<Shorten>,
     define: Vec<(String, i64)>,
+    /// The last request that `define` has.
+    define_request: u64,
     closing: bool,
 }
 
@@ -344,7 +349,6 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 // events are.
                 self.shared.encoded(bytes, events, self.committer.encoded - before);
             }
-            let is_defined = !work.define.is_empty();
             if let Some(Shorten { from, is_needed }) = &work.shorten {
                 self.committer.shorten(*from, &**is_needed)?;
             }
@@ -356,7 +360,7 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 since = None;
                 let mut progress = self.shared.lock();
                 progress.committed = taken;
-                progress.defined += u64::from(is_defined);
+                progress.defined = work.define_request;
                 if work.sync {
                     (progress.durable, progress.position) = (taken, self.committer.position());
                 }
@@ -397,9 +401,10 @@ impl<E, F: Fn()> WriterThread<E, F> {
             if taken < through || commit || closing || is_changed {
                 let shorten = progress.shorten.take();
                 let define = std::mem::take(&mut progress.define);
+                let define_request = progress.define_requests;
                 // Both commit everything, durably.
                 let (commit, sync) = (commit || is_changed, sync || is_changed);
-                return Work { through, commit, sync, shorten, define, closing };
+                return Work { through, commit, sync, shorten, define, define_request, closing };
             }
             progress = match left {
                 Some(left) => {

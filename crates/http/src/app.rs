@@ -196,11 +196,20 @@ impl App {
         }
         let views = self.views();
         let asked = views.iter().map(|view| view.span(self.limits.patience));
-        let found = futures_util::future::try_join_all(asked).await?;
-        let names = views.iter().map(|view| view.name().to_owned());
-        let found: Spans = names.zip(found).collect();
-        *spans = Some((Instant::now(), found.clone()));
-        Ok(found)
+        let found = futures_util::future::join_all(asked).await;
+        let (mut known, mut refused) = (Spans::new(), None);
+        for (view, found) in views.iter().zip(found) {
+            match found {
+                Ok(span) => _ = known.insert(view.name().to_owned(), span),
+                // A view that is being removed is refused, and the others are not.
+                Err(error) => refused = Some(error),
+            }
+        }
+        if let Some(error) = refused.filter(|_| known.is_empty()) {
+            return Err(error.into());
+        }
+        *spans = Some((Instant::now(), known.clone()));
+        Ok(known)
     }
 }
 

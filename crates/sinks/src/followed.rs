@@ -25,6 +25,10 @@ use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 /// The number of rows that are written together.
 const ROWS_AT_ONCE: usize = 500;
 
+/// The version of a period that was written, but whose rows may differ from those of the version that comes. It is read
+/// again, as a whole.
+const NO_VERSION: &str = "";
+
 /// How often a look takes another moment without having received a row of the one before.
 const MOMENTS_IN_VAIN: u32 = 3;
 
@@ -233,11 +237,14 @@ impl Followed {
                 if !open.contains(&day) {
                     known.forget(day);
                 }
+                // What was written is not remembered as a whole.
+                known.written.insert(day, NO_VERSION.to_owned());
                 continue;
             };
             // Files of a rebuild may become visible a moment later, so the period is read once more.
             let is_new = known.versions.get(&day) != Some(version);
             if version.is_rebuilt && is_new {
+                known.written.insert(day, NO_VERSION.to_owned());
                 is_settled = false;
                 continue;
             }
@@ -338,7 +345,9 @@ impl Followed {
     ) -> Result<(), LookError> {
         let scan = self.reader.scan(Scan::rows()).periods(DayRange::only(day));
         self.each_row(scan, snapshot, writing, &mut |row, writing| {
-            if known.has_changed(&row, is_open) { writing.push(row) } else { Ok(()) }
+            // Only unsealed rows are seen by each look.
+            let remembers = is_open && !row.sealed;
+            if known.has_changed(&row, remembers) { writing.push(row) } else { Ok(()) }
         })?;
         if known.held.get(&day).is_some_and(|held| held.has_lost(known.look)) {
             // No batch has a row twice.
@@ -358,7 +367,7 @@ impl Followed {
     ) -> Result<(), LookError> {
         let scan = self.reader.scan(Scan::rows()).periods(DayRange::only(day));
         self.each_row(scan, snapshot, writing, &mut |row, writing| {
-            known.has_changed(&row, is_open);
+            known.has_changed(&row, is_open && !row.sealed);
             writing.push(row)
         })?;
         writing.flush()?;
@@ -434,19 +443,23 @@ impl Followed {
 }
 
 impl Known {
-    /// Whether a row differs from what was last written; notes that it will be written. A new row is noted only if
-    /// `remembers`.
+    /// Whether a row differs from what was last written; notes that it will be written. If not `remembers`, it is
+    /// forgotten instead.
     fn has_changed(&mut self, row: &Row, remembers: bool) -> bool {
         let (name, holds) = row.hashes();
         let look = self.look;
         let period = self.held.entry(row.period).or_default();
+        if !remembers {
+            let held = period.rows.remove(&name);
+            self.held_rows -= usize::from(held.is_some());
+            return held.is_none_or(|held| held.holds != holds);
+        }
         match period.rows.get_mut(&name) {
             Some(held) => {
                 let has_changed = held.holds != holds;
                 *held = Held { holds, look };
                 has_changed
             }
-            None if !remembers => true,
             None => {
                 if self.held_rows < self.remembered {
                     self.held_rows += 1;

@@ -328,6 +328,34 @@ fn a_slow_store_gets_its_first_fill_over_several_moments() {
     started.finish(sink);
 }
 
+/// Late events of a sealed period change their own rows; the others are not written again.
+#[test]
+fn a_late_event_writes_one_row_of_a_sealed_period() {
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    started.push(events());
+    clock.store((2 * DAYS - 1) * DAY_MS, Ordering::SeqCst);
+    started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
+    started.push(vec![(0, "Oslo".to_owned(), 7)]);
+    let sink = started.sink(folder.path(), Files::new(store.path()), SinkOptions::default());
+    assert!(sink.complete(LONG));
+    for number in 1..=3 {
+        let written = sink.status()["sales"].written;
+        started.push(vec![(0, "Rome".to_owned(), number)]);
+        assert!(sink.complete(LONG));
+        assert_eq!(sink.status()["sales"].written, written + 1);
+    }
+    let mut expected = expected(|event| Some(event.2));
+    let day = Day(0).to_string();
+    for (shop, sales, cents) in [("Oslo", 1, 7), ("Rome", 3, 6)] {
+        let row = expected.get_mut(&(day.clone(), shop.to_owned())).unwrap();
+        *row = (row.0 + sales, row.1 + cents);
+    }
+    assert_eq!(journal(store.path()), expected);
+    started.finish(sink);
+}
+
 /// Rows beyond the limit are written every time, and rows of open periods that are gone are removed all the same.
 #[test]
 fn the_rows_that_are_remembered_have_a_limit() {

@@ -203,7 +203,7 @@ impl Columns {
     fn new(all: &[(usize, Column)], projection: &[usize], schema: &SchemaRef) -> Columns {
         let of = projection.iter().map(|&at| {
             let (at, column) = &all[at];
-            (*at, column.name.clone(), Builder::new(column.kind))
+            (*at, column.name.clone(), Builder::new(column.kind).scaled(column.scale))
         });
         Columns { of: of.collect(), schema: Arc::clone(schema), rows: 0 }
     }

@@ -81,10 +81,11 @@ impl Tables {
     /// Has these views from now on; files stay.
     pub(crate) fn change_views(&self, views: BTreeMap<String, Readable>) -> Result<()> {
         let before = self.readable();
-        for name in before.views.keys().filter(|name| !views.contains_key(*name)) {
+        // A view may have been replaced by another one of the same name.
+        for name in before.views.keys() {
             self.listed.deregister_table(name)?;
         }
-        for (name, view) in views.iter().filter(|(name, _)| !before.views.contains_key(*name)) {
+        for (name, view) in &views {
             self.listed.register_table(name.clone(), view.read(&Reading::of(name))?)?;
         }
         let views = Arc::new(ReadableViews::new(views));
@@ -151,7 +152,8 @@ pub(crate) fn in_memory(
     rows: impl IntoIterator<Item = Vec<Value>>,
 ) -> Result<Arc<dyn TableProvider>> {
     let schema = table_schema(columns, None);
-    let mut builders: Vec<Builder> = columns.iter().map(|own| Builder::new(own.kind)).collect();
+    let builders = columns.iter().map(|own| Builder::new(own.kind).scaled(own.scale));
+    let mut builders: Vec<Builder> = builders.collect();
     let (mut batches, mut count) = (Vec::new(), 0);
     let mut rows = rows.into_iter().peekable();
     while let Some(row) = rows.next() {

@@ -25,7 +25,8 @@ use crate::store::{StoreConfig, StoreError};
 use crate::time::EventTime;
 use crate::view::View;
 
-/// Why the views of a running engine do not change. Nothing has changed, unless it says otherwise.
+/// Why the views of a running engine do not change. After an error of the data folder some of the changes may have been
+/// made: [`Views::now`](super::Views::now) has the views that are there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
@@ -225,6 +226,10 @@ impl<E: Send + Sync + 'static> ViewChange<E> {
         let names: Vec<String> =
             self.added.iter().map(|view| view.view().name().to_owned()).collect();
         let computed = self.compute(place);
+        if computed.is_err() {
+            // Whoever asks these views already must not wait for ever.
+            self.added.iter().for_each(|view| view.close());
+        }
         match computed {
             Ok(()) => {
                 place.shared.offer(self.added.iter().map(|view| view.erased()));
@@ -272,6 +277,8 @@ impl<E: Send + Sync + 'static> ViewChange<E> {
             Order::Add(_) => true,
         };
         self.changes.order(place, Order::Remove(order), is_done)?;
+        // A worker may have been about to define them when they were withdrawn.
+        place.shared.withdraw(names);
         self.changes.close_views(names);
         for name in names {
             place.store.drop_view(name)?;

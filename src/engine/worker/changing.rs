@@ -207,7 +207,17 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         }
         let is_last = adding.near.load(Ordering::Acquire) == self.worker.peers();
         if joining.parts > 0 && is_near && !is_last {
-            return false;
+            // While this worker only waited, its old floor would hold back those that still read under a higher one.
+            if self.now.floor <= joining.bound {
+                return false;
+            }
+            if self.inputs.entered() == 0 {
+                // Since the cut nothing has entered under the old floor, so nothing is left to be read under it.
+                joining.bound = self.now.floor;
+                joining.advance_to(Moment::new(joining.bound, self.clock.next()));
+                return true;
+            }
+            // Otherwise another part is read, a short one.
         }
         // All entries so far have lower ticks, and later ones have not.
         let tick = self.clock.next();

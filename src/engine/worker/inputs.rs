@@ -83,7 +83,8 @@ pub(super) struct Inputs<E: 'static> {
     is_open: bool,
     /// What entered since the log was read for the last time for views that are being added, with its floors.
     held: Option<Held<E>>,
-    /// The number of events that are held, or that entered since the log was last read for such views.
+    /// The number of events that are held, or that entered since the log was last read for such views, or since they
+    /// joined.
     entered: usize,
 }
 
@@ -160,9 +161,9 @@ impl<E: Send + Sync + 'static> Inputs<E> {
         self.entered = 0;
     }
 
-    /// Whether much is held.
+    /// Whether much is held, or has entered views that not all workers feed yet.
     pub(super) fn holds_more_than(&self, events: usize) -> bool {
-        self.held.is_some() && self.entered > events
+        (self.held.is_some() || self.ready < self.fed.len()) && self.entered > events
     }
 
     /// The next batch of those that are held.
@@ -174,7 +175,7 @@ impl<E: Send + Sync + 'static> Inputs<E> {
 
     /// Holds nothing more.
     pub(super) fn release(&mut self) {
-        self.held = None;
+        (self.held, self.entered) = (None, 0);
     }
 
     /// Feeds another view from now on, which is not asked yet.

@@ -168,7 +168,12 @@ impl Iceberg {
             // with slow requests has its turn as well.
             let wait = WAIT.saturating_mul(1 << attempt);
             tokio::time::sleep(wait.mul_f64(random::share())).await;
+            let columns = self.columns.clone();
             self.load().await?;
+            if self.columns != columns {
+                // The files have types of columns that the table of the other program does not have.
+                break;
+            }
         }
         Err(LakeError::Conflict { table: self.place.url().to_owned() })
     }

@@ -25,6 +25,8 @@ async fn decimals_have_their_digits() {
     let mut engine = dynamic::Engine::new();
     engine.dynamic_view(definition, Event::fill);
     let pusher = engine.live(LiveOptions::new(Event::time));
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine.data(folder.path());
     let running = dynamic::start(engine, Cluster::workers(1)).unwrap();
     let event = |day: i64, price: &str, cost: &str| {
         let number = |text: &str| text.parse::<Decimal>().unwrap();
@@ -38,7 +40,13 @@ async fn decimals_have_their_digits() {
     let refused = pusher.push(vec![event(1, "1.125", "1")]).unwrap();
     refused.receipt.wait_visible(Duration::from_secs(60)).unwrap();
 
-    let sql = Sql::new(running.views(), Limits::default()).unwrap();
+    check(&Sql::new(running.views(), Limits::default()).unwrap()).await;
+    drop(pusher);
+    running.finish().unwrap();
+    check(&Sql::of_folder(folder.path(), Limits::default()).unwrap()).await;
+}
+
+async fn check(sql: &Sql) {
     let cases = [
         (
             "SELECT arrow_typeof(total), arrow_typeof(price), arrow_typeof(most) FROM sales LIMIT 1",
@@ -59,6 +67,4 @@ async fn decimals_have_their_digits() {
         let found = found.collect().await.unwrap_or_else(|e| panic!("{statement}: {e}"));
         assert_eq!(texts(&found), [expected], "{statement}");
     }
-    drop(pusher);
-    running.finish().unwrap();
 }
