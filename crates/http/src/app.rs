@@ -206,7 +206,7 @@ impl App {
             }
         }
         if let Some(error) = refused.filter(|_| known.is_empty()) {
-            return Err(error.into());
+            return Err(error);
         }
         *spans = Some((Instant::now(), known.clone()));
         Ok(known)
