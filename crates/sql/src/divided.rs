@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, exec_datafusion_err};
 use datafusion::error::Result;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use dayfold::scan::{Batch, Batches, ErasedView, Part, Scan, ScanError, Snapshot};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::sync::{OnceCell, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::batches::{external, to_arrow};
 use crate::threads::Readers;
@@ -107,20 +109,61 @@ impl Execution {
                 most = (2 * most).min(TOGETHER);
             }
         })?;
-        let reading = Reading(reading.abort_handle());
-        let rows = (receiver, VecDeque::new(), reading);
-        let rows = stream::unfold(rows, async |(mut receiver, mut received, reading)| {
+        let rows = Some((receiver, VecDeque::new(), Reading(reading)));
+        let rows = stream::unfold(rows, async |rows| {
+            let (mut receiver, mut received, mut reading) = rows?;
             while received.is_empty() {
-                received = receiver.recv().await?;
+                match receiver.recv().await {
+                    Some(more) => received = more,
+                    None => return Some((Err(reading.failure().await?), None)),
+                }
             }
-            Some((received.pop_front()?, (receiver, received, reading)))
+            Some((received.pop_front()?, Some((receiver, received, reading))))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows)))
     }
 }
 
+/// Runs a plan on the threads that read. They hand its rows over to whoever asks for them.
+pub(crate) fn execute(
+    readers: &Readers,
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let schema = plan.schema();
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let running = readers.spawn(async move {
+        let mut rows = match execute_stream(plan, task) {
+            Ok(rows) => rows,
+            Err(error) => return drop(sender.send(Err(error)).await),
+        };
+        while let Some(batch) = rows.next().await {
+            let is_last = batch.is_err();
+            if sender.send(batch).await.is_err() || is_last {
+                return;
+            }
+        }
+    })?;
+    let rows = stream::unfold(Some((receiver, Reading(running))), async |rows| {
+        let (mut receiver, mut running) = rows?;
+        match receiver.recv().await {
+            Some(batch) => Some((batch, Some((receiver, running)))),
+            None => Some((Err(running.failure().await?), None)),
+        }
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
 /// Ends a task when nobody wants its rows.
-struct Reading(AbortHandle);
+struct Reading(JoinHandle<()>);
+
+impl Reading {
+    /// Why the task has ended early, if it has: then its rows are not all.
+    async fn failure(&mut self) -> Option<DataFusionError> {
+        let error = (&mut self.0).await.err()?;
+        Some(exec_datafusion_err!("a thread that reads rows ended early: {error}"))
+    }
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
@@ -181,4 +224,17 @@ impl Turn {
 
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_is_an_error() {
+        assert!(Reading(tokio::spawn(async {})).failure().await.is_none());
+        let mut broken = Reading(tokio::spawn(async { panic!("of the test") }));
+        let error = broken.failure().await.map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("ended early")));
+    }
 }

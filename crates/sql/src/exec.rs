@@ -93,6 +93,13 @@ impl DisplayAs for ViewExec {
     }
 }
 
+impl ViewExec {
+    /// Whether several partitions divide a scan among them.
+    pub(crate) fn is_divided(&self) -> bool {
+        self.is_divided
+    }
+}
+
 impl ExecutionPlan for ViewExec {
     fn name(&self) -> &str {
         "ViewExec"

@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::cache::Planned;
-use crate::divided::Execution;
+use crate::divided::{self, Execution};
 use crate::exec::ViewExec;
 use crate::shared::{Shared, runtime};
 use crate::threads::Threads;
@@ -189,7 +189,13 @@ impl Statement {
                 config.with_extension(Arc::new(snapshot.map_err(SqlError::View)?))
             }
         };
-        execute_stream(plan, Arc::new(task.with_session_config(config))).map_err(SqlError::run)
+        let task = Arc::new(task.with_session_config(config));
+        // What reads many rows also computes with them at a low priority.
+        let rows = match is_divided(&plan) {
+            true => divided::execute(&self.inner.readers, plan, task),
+            false => execute_stream(plan, task),
+        };
+        rows.map_err(SqlError::run)
     }
 }
 
@@ -205,6 +211,12 @@ fn limits(plan: &LogicalPlan) -> Vec<String> {
     }
     found.extend(plan.inputs().into_iter().flat_map(limits));
     found
+}
+
+/// Whether several threads divide a scan of the plan among them.
+fn is_divided(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let own = (plan.as_ref() as &dyn Any).downcast_ref::<ViewExec>();
+    own.is_some_and(ViewExec::is_divided) || plan.children().into_iter().any(is_divided)
 }
 
 /// The number of times that a plan reads views.

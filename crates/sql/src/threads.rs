@@ -44,9 +44,9 @@ impl Threads {
     }
 }
 
-/// Threads that read many rows, with a low priority. They read no faster than the processors have time, and statements
-/// wait for them. So statements over many rows do not slow down the engine, while short ones have its priority. They are
-/// started for the first scan that needs them.
+/// Threads that read many rows, and compute with them, with a low priority. They run no faster than the processors have
+/// time, and statements wait for them. So statements over many rows do not slow down the engine, while short ones have
+/// its priority. They are started for the first scan that needs them.
 pub(crate) struct Readers {
     threads: usize,
     started: OnceLock<io::Result<Threads>>,
@@ -65,6 +65,7 @@ impl Readers {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(self.threads)
                 .thread_name("dayfold-scan")
+                .enable_time()
                 .on_thread_start(give_way)
                 .build()?;
             Ok(Threads(Some(runtime)))
