@@ -33,6 +33,7 @@ pub(crate) use shelf::{Shelf, TakenOff};
 use crate::closing::Closing;
 use crate::store::{Share, Store};
 use crate::time::Day;
+use crate::yielding::Sealing;
 
 /// The storage of the sealed days of all views of a program. Clones share it.
 ///
@@ -138,7 +139,10 @@ impl Archive {
             .name(format!("seal:{name}"))
             .spawn(move || {
                 give_way(10);
-                receiver.into_iter().for_each(|job| job(&place));
+                for job in receiver {
+                    let _sealing = Sealing::begin();
+                    job(&place);
+                }
             })
             .expect("the system gives a thread to the archive");
         Lane { jobs: Some(jobs), thread: Some(thread) }

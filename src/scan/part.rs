@@ -13,11 +13,12 @@ use crate::batch::FilePosition;
 use crate::codec;
 use crate::key::Key;
 use crate::serve::{Certificate, Item, Parts};
-use crate::yielding::let_others_run;
+use crate::yielding::let_lanes_run;
 
 /// The rows of a sealed period on one worker: a part of the answer to a scan
 /// [in any order](super::Scan::in_any_order), which any thread can read. It stays as it is, whatever happens to the
-/// view meanwhile. See [`Batches::parts`](super::Batches::parts).
+/// view meanwhile. See [`Batches::parts`](super::Batches::parts). While the engine seals, the thread that reads it sleeps
+/// for most of the time, so that reading does not slow down ingest.
 ///
 /// ```
 /// use dayfold::scan::{Part, ScanError};
@@ -107,7 +108,7 @@ impl<K: Key, A: Aggregate> ReadPart for FileRows<K, A> {
                 ),
             };
             let read = read.map_err(|error| unreadable(error.to_string()))?;
-            let_others_run();
+            let_lanes_run();
             match error {
                 Some(error) => return Err(error),
                 None if read == 0 => return Ok(None),
