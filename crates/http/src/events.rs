@@ -12,7 +12,7 @@ use crate::app::{self, App, Shared};
 use crate::body::{Received, receive};
 use crate::error::ApiError;
 use crate::guard::{check_may_push, check_token};
-use crate::sink::{Accepted, Media, Sink};
+use crate::sink::{Accepted, IdempotencyKey, Media, Sink};
 use dayfold::engine::{EngineState, Observer};
 
 /// `POST /api/events`.
@@ -56,7 +56,8 @@ async fn take(
     headers: &HeaderMap,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let key = idempotency_key(headers)?;
+    let path = request.uri().path().to_owned();
+    let key = idempotency_key(headers)?.map(|key| IdempotencyKey { key, path });
     let media = media(headers, &*sink)?;
     // Its bytes count until the request is answered, because the events are in memory until then.
     let Received { bytes, reserved: _reserved } = receive(app, request).await?;

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::error::ApiError;
 use crate::places::Threads;
@@ -19,18 +20,36 @@ pub(crate) trait Sink: Send + Sync {
     /// they are sent with it.
     ///
     /// # Errors
-    /// 400 with the line if an event is wrong; 422 if the key came with other events; 503 if the engine has stopped, or
+    /// 400 with the line if an event is wrong; 422 if the key came with another body; 503 if the engine has stopped, or
     /// the time is over.
     fn push(
         self: Arc<Self>,
         body: Bytes,
         media: Media,
-        key: Option<String>,
+        key: Option<IdempotencyKey>,
         limit: Duration,
     ) -> Accepting;
 
     /// Whether it reads events in this format.
     fn reads(&self, media: Media) -> bool;
+}
+
+/// The key of a request that counts once, and where the request goes.
+pub(crate) struct IdempotencyKey {
+    pub(crate) key: String,
+    pub(crate) path: String,
+}
+
+impl IdempotencyKey {
+    /// A digest by which the request is known when it comes again. Its events are not compared: which columns they have
+    /// depends on the views, which may have changed since.
+    fn digest(&self, media: Media, body: &[u8]) -> u128 {
+        let mut hasher = Xxh3Default::new();
+        hasher.update(self.path.as_bytes());
+        hasher.update(&[0, media as u8]);
+        hasher.update(body);
+        hasher.digest128()
+    }
 }
 
 /// The format of a request's events.
@@ -162,7 +181,7 @@ where
         self: Arc<Self>,
         body: Bytes,
         media: Media,
-        key: Option<String>,
+        key: Option<IdempotencyKey>,
         limit: Duration,
     ) -> Accepting {
         Box::pin(async move {
@@ -173,11 +192,12 @@ where
             let reader = Arc::clone(&self);
             let read = tokio::task::spawn_blocking(move || {
                 let _thread = thread;
-                reader.events(&body, media)
+                let keyed = key.map(|key| (key.digest(media, &body), key.key));
+                reader.events(&body, media).map(|events| (events, keyed))
             });
-            let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
+            let (events, keyed) = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
             let (lines, events): (Vec<usize>, Vec<E>) = events.into_iter().unzip();
-            let Some(key) = key else { return self.enter(events, limit).await };
+            let Some((digest, key)) = keyed else { return self.enter(events, limit).await };
             let thread = timeout_at(until, Arc::clone(&self.threads.keyed).acquire_owned()).await;
             let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let pusher = self.pusher.clone();
@@ -185,7 +205,7 @@ where
                 // Held for as long as the thread is, even if nobody waits any more.
                 let _thread = thread;
                 let left = until.saturating_duration_since(Instant::now());
-                pusher.push_once(&key, events, left)
+                pusher.push_request_once(&key, digest, events, left)
             };
             let pushed = tokio::task::spawn_blocking(push).await;
             let once = pushed.map_err(|_| ApiError::panicked())?;
@@ -220,7 +240,10 @@ fn once_error<E>(error: &OnceError<E>, lines: &[usize]) -> ApiError {
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_encoded", message)
         }
         OnceError::Reused => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+            let message = "the key has come before with another path, content type or body; nothing of this request has \
+                           entered";
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            ApiError::new(status, "idempotency_key_reused", message.to_owned())
         }
         OnceError::Full { .. } => ApiError::unavailable("busy", message),
         OnceError::Stopped { .. } => ApiError::unavailable("stopped", message),

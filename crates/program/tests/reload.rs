@@ -190,6 +190,24 @@ fn views_come_and_go_while_events_are_pushed_and_read() {
 }
 
 #[test]
+fn a_request_is_known_again_when_views_read_other_columns() {
+    let folder = folder();
+    let push_again = |serving: &Serving| {
+        // A refusal other than 503 is a panic.
+        assert!(push(&serving.1, "the key", 1, 1, &AtomicU64::new(0)));
+        assert_eq!(total(&serving.1, "all", "visits"), Some(1));
+    };
+    for views in [&[][..], &[BY_PAGE], &[BY_PAGE, BY_PIECES]] {
+        write(folder.path(), views);
+        push_again(&Serving::start(folder.path()));
+    }
+    let serving = Serving::start(folder.path());
+    write(folder.path(), &[]);
+    good(folder.path(), &["reload", "f.toml"]);
+    push_again(&serving);
+}
+
+#[test]
 fn what_cannot_be_followed_changes_nothing_and_says_why() {
     let folder = folder();
     let serving = Serving::start(folder.path());

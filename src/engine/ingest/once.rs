@@ -94,7 +94,7 @@ pub enum OnceError<E> {
         /// All events.
         events: Vec<E>,
     },
-    /// The key has come with other events in the last 24 hours. Nothing has entered.
+    /// The key has come with other events, or another request, in the last 24 hours. Nothing has entered.
     #[error("the key has come before with other events; nothing has entered")]
     Reused,
     /// There is no answer. The events may be in; the same request again, with the same key, adds them if they
@@ -125,6 +125,45 @@ impl<E> Pusher<E> {
         events: Vec<E>,
         limit: Duration,
     ) -> Result<Once, OnceError<E>> {
+        self.push_keyed(key, None, events, limit)
+    }
+
+    /// As [`Pusher::push_once`], but the request is recognised by a digest of 128 bits instead of by its events: one of
+    /// the bytes in which it came, for example. A program whose events have other fields after a restart needs this;
+    /// otherwise the same request would seem to have other events.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::engine::{Once, OnceError, Pusher};
+    ///
+    /// /// Pushes the numbers of a request, one on each line.
+    /// fn push(pusher: &Pusher<u64>, key: &str, body: &[u8], digest: u128) -> Result<Once, OnceError<u64>> {
+    ///     let lines = String::from_utf8_lossy(body);
+    ///     let numbers = lines.lines().filter_map(|line| line.parse().ok()).collect();
+    ///     pusher.push_request_once(key, digest, numbers, Duration::from_secs(10))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`OnceError`]; it says whether anything has entered.
+    pub fn push_request_once(
+        &self,
+        key: &str,
+        digest: u128,
+        events: Vec<E>,
+        limit: Duration,
+    ) -> Result<Once, OnceError<E>> {
+        self.push_keyed(key, Some(digest), events, limit)
+    }
+
+    fn push_keyed(
+        &self,
+        key: &str,
+        digest: Option<u128>,
+        events: Vec<E>,
+        limit: Duration,
+    ) -> Result<Once, OnceError<E>> {
         let (started, queue) = (Instant::now(), &self.queue);
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(OnceError::Key { length: key.len(), events });
@@ -140,7 +179,7 @@ impl<E> Pusher<E> {
             |error: &dyn std::fmt::Display| OnceError::Encode { reason: error.to_string() };
         let count = u32::try_from(events.len()).map_err(|error| encode(&error))?;
         let bytes = codec.encode(&events).map_err(|error| encode(&error))?;
-        let (digest, key) = (xxh3_128(&bytes), key.to_owned());
+        let (digest, key) = (digest.unwrap_or_else(|| xxh3_128(&bytes)), key.to_owned());
         let request = Request { id: 0, key, digest, count, events: bytes };
         let room = queue.options.waiting;
         let waited = queue.room.wait_timeout_while(queue.lock(), limit, |inner| {
