@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::patterns;
+use crate::{patterns, predicates};
 
 /// The schema of PostgreSQL's catalogue.
 const CATALOGUE: &str = "pg_catalog";
@@ -162,7 +162,21 @@ pub(crate) fn with_subqueries(mut statement: Statement) -> (Statement, bool) {
     if of_catalogue(&statement) != (true, true) {
         let _ = VisitMut::visit(&mut statement, &mut protect);
     }
+    // It also takes the subquery of `= ANY (SELECT …)` for a list.
+    let _ = VisitMut::visit(&mut statement, &mut Predicates);
     (statement, protect.has_any)
+}
+
+/// Replaces predicates that DataFusion does not have.
+struct Predicates;
+
+impl VisitorMut for Predicates {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        predicates::translate(expr);
+        ControlFlow::Continue(())
+    }
 }
 
 /// Puts subqueries in lists of columns into parentheses.

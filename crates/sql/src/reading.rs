@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
+use crate::depth;
 use crate::functions::{MERGE_DISTINCT, MERGE_QUANTILE};
 
 /// Between the name of a view and a revision; names of views have no spaces.
@@ -78,9 +79,10 @@ impl Read {
     /// Reads a text.
     ///
     /// # Errors
-    /// [`ParserError`]: it has no tokens.
+    /// [`ParserError`]: it has no tokens, or is too deep.
     pub(crate) fn new(text: &str) -> Result<Read, ParserError> {
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location()?;
+        depth::check(&tokens)?;
         let before = tokens.len();
         let tokens = with_revisions(tokens);
         let has_revision = tokens.len() < before;

@@ -27,7 +27,7 @@ use crate::divided::{self, Execution};
 use crate::exec::ViewExec;
 use crate::shared::{Shared, runtime};
 use crate::threads::Threads;
-use crate::{SqlError, last, values};
+use crate::{SqlError, last, predicates, values};
 
 /// How much longer than its statement a snapshot may live.
 const SPARE: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ pub(crate) async fn plan(
         let what = what.split_whitespace().next().unwrap_or("nothing").to_uppercase();
         return Err(SqlError::ReadOnly { what });
     }
+    predicates::check(&plan).map_err(SqlError::plan)?;
     Ok(Statement { inner, planned: Planned::new(plan) })
 }
 

@@ -10,6 +10,9 @@ use tokio::task::JoinHandle;
 /// The number of threads that plan and run statements.
 const THREADS: usize = 2;
 
+/// The stack of a thread that plans: parser and planner use recursion. It takes memory only where it is used.
+const STACK_BYTES: usize = 16 << 20;
+
 /// How much lower the priority of threads is that read many rows. Beside a busy worker, such a thread gets a thirtieth of
 /// a processor.
 #[cfg(target_os = "linux")]
@@ -22,6 +25,7 @@ impl Threads {
     pub(crate) fn start() -> io::Result<Threads> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
+            .thread_stack_size(STACK_BYTES)
             .thread_name("dayfold-sql")
             .enable_all()
             .build()?;
@@ -64,6 +68,7 @@ impl Readers {
         let start = || {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(self.threads)
+                .thread_stack_size(STACK_BYTES)
                 .thread_name("dayfold-scan")
                 .enable_time()
                 .on_thread_start(give_way)

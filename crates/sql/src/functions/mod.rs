@@ -1,6 +1,7 @@
 //! Functions of statements that add to DataFusion's own, or replace them.
 
 mod arithmetic;
+mod bounded;
 mod catalogue;
 mod certificate;
 mod merge;
@@ -32,6 +33,7 @@ pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {
         context.register_udtf("revision_of", Arc::new(revision::RevisionOf::new(views)));
     }
     catalogue::register(context);
+    bounded::register(context);
     // Clients use the version to decide what they may ask.
     let version = concat!("PostgreSQL 16.6, Dayfold ", env!("CARGO_PKG_VERSION"));
     let version = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(version)));

@@ -381,6 +381,37 @@ async fn patterns_of_times_are_those_of_postgresql() {
 }
 
 #[tokio::test]
+async fn predicates_are_those_of_postgresql() {
+    let scene = Scene::new(1, Limits::default());
+    let words = "(VALUES ('abc'), ('b'), ('a.c'), ('a\nc'), (NULL)) t(w)";
+    for (condition, expect) in [
+        ("w SIMILAR TO 'a%'", &["a\nc", "a.c", "abc"][..]),
+        ("w SIMILAR TO 'b'", &["b"]),
+        ("w SIMILAR TO '(a|b)%'", &["a\nc", "a.c", "abc", "b"]),
+        ("w SIMILAR TO 'a.c'", &["a.c"]),
+        ("w SIMILAR TO 'a[a-c]c'", &["abc"]),
+        ("w NOT SIMILAR TO 'a_c'", &["b"]),
+        ("w SIMILAR TO 'a#.c' ESCAPE '#'", &["a.c"]),
+        ("w = ANY (SELECT 'b')", &["b"]),
+        ("w <> ALL (SELECT 'b')", &["a\nc", "a.c", "abc"]),
+        ("w = ANY (SELECT w FROM (VALUES ('abc'), ('x')) s(w))", &["abc"]),
+    ] {
+        let found = scene.ask(&format!("SELECT w FROM {words} WHERE {condition} ORDER BY w")).await;
+        assert_eq!(found.concat(), expect, "{condition}");
+    }
+    for (condition, hint) in [
+        ("cents > ALL (SELECT cents FROM sales)", "(SELECT max(…) …)"),
+        ("cents > ANY (SELECT cents FROM sales WHERE cents < 3)", "(SELECT max(…) …)"),
+        ("shop IN (SELECT shop FROM sales WHERE cents >= ALL (SELECT cents FROM sales))", "EXISTS"),
+        ("shop SIMILAR TO upper('o%')", "LIKE"),
+    ] {
+        let refused = scene.refusal(&format!("SELECT * FROM sales WHERE {condition}")).await;
+        assert!(refused.contains(hint), "{condition}: {refused}");
+    }
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
 async fn sums_do_not_wrap() {
     let scene = Scene::new(1, Limits::default());
     let max = i64::MAX;
