@@ -116,13 +116,16 @@ pub(crate) fn is_set(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// Prints traces on standard error, as `RUST_LOG` says; by default, warnings.
+/// Prints traces on standard error, as `RUST_LOG` says (`debug`, or `dayfold=debug,warn`); by default, warnings.
 pub(crate) fn init_tracing() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colours = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    subscriber.with_ansi(colours).log_internal_errors(false).init();
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty());
+    let filter = said.and_then(|said| said.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let printed = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let printed = printed.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false);
+    tracing_subscriber::registry().with(printed).with(filter).init();
     quiet_lost_connections();
 }
 

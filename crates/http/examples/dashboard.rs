@@ -1,7 +1,7 @@
 //! The main job: a year of flights from New York's airports, played back at a day per second, on a page.
 //!
-//!     cargo run --release --example dashboard
-//!     cargo run --release --example dashboard -- --pace 10 --data /tmp/flights
+//!     cargo run --example dashboard
+//!     cargo run --example dashboard -- --pace 10 --data /tmp/flights
 
 #[path = "../../../examples/common/mod.rs"]
 mod common;
@@ -36,8 +36,8 @@ const DAY: f64 = 86_400_000.0;
 #[command(about = "Plays a year of flights back and shows it on a page", disable_help_flag = true)]
 #[command(
     after_help = "Two processes, each in a terminal of its own; the first one serves the page:
-  cargo run --release --example dashboard -- --data two-processes -n 2 -p 0
-  cargo run --release --example dashboard -- --data two-processes -n 2 -p 1"
+  cargo run --example dashboard -- --data two-processes -n 2 -p 0
+  cargo run --example dashboard -- --data two-processes -n 2 -p 1"
 )]
 struct Options {
     /// Prints this help.
