@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dayfold::aggregate::Count;
 use dayfold::engine::{
-    AskError, LiveOptions, MaintainError, Measures, Pusher, Running, ViewHandle,
+    AskError, LiveOptions, LogRelease, MaintainError, Measures, Pusher, Running, ViewHandle,
 };
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
@@ -245,6 +245,50 @@ fn the_log_is_shortened_and_what_would_need_it_is_refused() {
     assert_eq!(logged(&storage).len(), 5);
     assert!(started.view.audit(DayRange::only(Day(125)), 1.0).is_err());
     started.running.finish().unwrap();
+}
+
+#[test]
+fn the_log_is_kept_until_the_program_releases_it() {
+    let storage = Memory::default();
+    folder(&storage);
+    let wait = |first: &str| {
+        let until = std::time::Instant::now() + LONG;
+        while logged(&storage).first().is_none_or(|day| day != first) {
+            assert!(std::time::Instant::now() < until, "{first}: {:?}", logged(&storage));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let days = [("1970-04-11", 110, "1970-04-21"), ("1970-04-21", 120, "1970-05-01")];
+    for (workers, (before, day, first)) in (1..).zip(days) {
+        let released = LogRelease::new();
+        let kept = |engine: Engine<EventTime>| engine.keep_log_until(released.clone());
+        let started = Started::of(&storage, 131, workers, |view| view, kept);
+        // Nothing is released at first, and nothing comes back.
+        assert_eq!(logged(&storage).first().map(String::as_str), Some(before));
+        released.before(day * DAY + DAY - 1);
+        wait(first);
+        // An earlier time changes nothing.
+        released.before(day * DAY - DAY);
+        // Open days stay, whatever is released.
+        let error = started.view.audit(DayRange::only(Day(day as i32 - 1)), 1.0).unwrap_err();
+        let is_it =
+            matches!(error, MaintainError::LogShortened { from, .. } if i64::from(from.0) == day);
+        assert!(is_it, "{error}");
+        let all = started.days(rows()).unwrap();
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 331);
+        started.running.finish().unwrap();
+    }
+    // The span counts as well.
+    let released = LogRelease::new();
+    released.before(200 * DAY);
+    let kept = |engine: Engine<EventTime>| {
+        engine.keep_log_until(released.clone()).keep_log(Duration::from_secs(5 * 86_400))
+    };
+    let started = Started::of(&storage, 131, 2, |view| view, kept);
+    wait("1970-05-07");
+    started.running.finish().unwrap();
+    let report = dayfold::store::inspect(&storage, "data").unwrap();
+    assert!(dayfold::log::prove(&storage, &report).is_empty());
 }
 
 #[test]

@@ -92,6 +92,7 @@ pub use observer::{EngineState, Observer};
 pub use progress::{LogNumbers, Progress, SourceNumbers};
 pub use recover::resume::Resume;
 pub use running::{Running, Stopped};
+pub use upkeep::log_release::LogRelease;
 pub use upkeep::maintenance::{MaintainError, Maintained};
 
 use crate::aggregate::Aggregate;
@@ -118,6 +119,7 @@ use recover::resume::{self, Known};
 use recover::shorten;
 use shared::Shared;
 use start::Start;
+use upkeep::log_release::KeptLog;
 use view::{EngineView, TypedView};
 
 /// Views over one source of events, ready to be started.
@@ -130,7 +132,7 @@ pub struct Engine<E> {
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
     /// See [`Engine::keep_log`].
-    log_kept: Option<Duration>,
+    log_kept: Option<KeptLog>,
     redefined: Vec<String>,
     removed: Vec<String>,
     lost: LostLog,
@@ -244,7 +246,17 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// ```
     #[must_use]
     pub fn keep_log(mut self, span: Duration) -> Self {
-        self.log_kept = Some(span);
+        self.log_kept.get_or_insert_default().span = span;
+        self
+    }
+
+    /// Keeps events of the log until the program releases them, for example because their periods are exported. What
+    /// is released is removed while the engine runs, as [`Engine::keep_log`] says, and with the same consequences.
+    /// Both together: an event is removed when it is released and older than the span. After a start nothing is
+    /// released, until the program says so.
+    #[must_use]
+    pub fn keep_log_until(mut self, released: LogRelease) -> Self {
+        self.log_kept.get_or_insert_default().released = Some(released);
         self
     }
 
@@ -513,7 +525,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
         let log = self.log.take().zip(store.as_ref());
         log.iter().try_for_each(|(_, store)| logging::repair(store))?;
-        if let (Some((_, store)), Some(keep)) = (&log, self.log_kept) {
+        if let (Some((_, store)), Some(keep)) = (&log, &self.log_kept) {
             shorten::shorten(store, &views, keep, &mut met)?;
         }
         self.load(&archive, &cluster)?;

@@ -1,7 +1,6 @@
 //! What the workers of a process start from.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::change::Changes;
 use super::ingest::live::Queue;
@@ -10,6 +9,7 @@ use super::ingest::partitions::Partitioning;
 use super::ingest::reader::{Feeding, Keep, Parse};
 use super::recover::resume::Known;
 use super::shared::Shared;
+use super::upkeep::log_release::KeptLog;
 use super::view::EngineView;
 use crate::archive::Archive;
 use crate::log::Extents;
@@ -26,7 +26,7 @@ pub(super) struct Start<E> {
     pub(super) live: Option<Arc<Queue<E>>>,
     pub(super) log: Option<Logging<E>>,
     /// How long the log is kept.
-    pub(super) log_kept: Option<Duration>,
+    pub(super) log_kept: Option<KeptLog>,
     /// What earlier runs have read of the source.
     pub(super) known: Arc<Known>,
     /// The sources with partitions, and what earlier runs have read of them.

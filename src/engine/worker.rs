@@ -114,7 +114,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let place = start.log.as_ref().zip(log.as_ref());
         let place = place.map(|(logging, log)| (log.handle(), logging.codec.clone()));
         start.shared.waits.register(local, place.as_ref().map(|(log, _)| log.clone()));
-        let log_end = place.as_ref().zip(start.archive.store()).zip(start.log_kept);
+        let log_end = place.as_ref().zip(start.archive.store()).zip(start.log_kept.clone());
         let log_end = log_end.map(|(((log, _), store), keep)| {
             let views = start.shared.views().to_vec();
             LogEnd::new(keep, store, views, log.clone(), (index, peers))

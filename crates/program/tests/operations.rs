@@ -162,6 +162,44 @@ fn a_store_that_is_away_is_told_and_holds_nothing_up() {
     assert_eq!(number("waiting"), 0);
 }
 
+/// With `log = "exported"`, the log is kept as long as the store cannot be reached.
+#[cfg(feature = "lake")]
+#[test]
+fn the_log_is_kept_until_its_periods_are_exported() {
+    let file = exporting("iceberg").replace("[engine]", "[engine]\nlog = \"exported\"");
+    let folder = folder(&file);
+    let folder = folder.path();
+    let (lake, away) = (folder.join("lake"), folder.join("away"));
+    let serving = Serving::start(folder);
+    // A file is in the place of the folder.
+    fs::rename(&lake, &away).unwrap();
+    fs::write(&lake, "away").unwrap();
+    days(folder, 2);
+    let has = |metric: &str| serving.get("/metrics").contains(metric);
+    let failures = "dayfold_export_failures{export=\"out\",view=\"all\"} ";
+    wait_until("the failures", || has(failures) && !has(&format!("{failures}0")));
+    let inspected = || good(folder, &["inspect", "data"]);
+    wait_until("days are sealed", || inspected().contains("4 days sealed"));
+    let removed = |day: &str| inspected().contains(&format!("days before {day} were removed"));
+    assert!(!inspected().contains("were removed"));
+    fs::remove_file(&lake).unwrap();
+    fs::rename(&away, &lake).unwrap();
+    wait_until("what is exported is removed", || removed("2024-05-05"));
+    days(folder, 6);
+    wait_until("more is exported", || removed("2024-05-09"));
+    drop(serving);
+    let said = good(folder, &["run", "f.toml", "--once"]);
+    assert!(!said.contains("error"), "{said}");
+    assert!(removed("2024-05-09"), "a start removes nothing that is not exported");
+    // Each view needs an export.
+    let other =
+        format!("{file}\n[views.other]\nfrom = \"visits\"\nmeasures = {{ n = \"count()\" }}\n");
+    let other = other.replace("url = \"lake\"", "url = \"lake\"\nviews = [\"all\"]");
+    fs::write(folder.join("f.toml"), other).unwrap();
+    let said = bad(folder, &["check", "f.toml"], 2);
+    assert!(said.contains("view 'other' has no export"), "{said}");
+}
+
 /// Exported files that were deleted or damaged are found, and made again, beside the running program.
 #[cfg(feature = "lake")]
 #[test]

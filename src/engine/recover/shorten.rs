@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::replay::Plan;
 use crate::cluster::Met;
 use crate::engine::error::EngineError;
+use crate::engine::upkeep::log_release::KeptLog;
 use crate::log::{self, LogError, LogState};
 use crate::store::Store;
 use crate::time::{DAY_MS, Day, milliseconds};
@@ -18,7 +19,7 @@ use crate::view::View;
 pub(crate) fn shorten(
     store: &Store,
     views: &[View],
-    keep: Duration,
+    keep: &KeptLog,
     met: &mut Met,
 ) -> Result<(), EngineError> {
     let (storage, parts) = (store.storage(), store.held_parts());
@@ -26,7 +27,14 @@ pub(crate) fn shorten(
     let newest = state.files.iter().map(|file| file.last_day).max();
     let heard = met.exchange(&newest)?.into_iter().filter_map(|(_, newest)| newest);
     let Some(newest) = heard.chain(newest).max() else { return Ok(()) };
-    let Some(from) = first_kept(store, views, newest, keep) else { return Ok(()) };
+    let Some(mut from) = first_kept(store, views, newest, keep.span) else { return Ok(()) };
+    if let Some(released) = keep.first_unreleased() {
+        // What was removed before stays removed.
+        from = from.min(released).max(store.log_from().unwrap_or(Day::MIN));
+    }
+    if from == Day::MIN {
+        return Ok(());
+    }
     store.keep_log_from(from)?;
     Ok(forget(store, views, from, false)?)
 }

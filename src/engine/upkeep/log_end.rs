@@ -10,12 +10,12 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::engine::ask::asking::WorkerView;
 use crate::engine::ingest::deal::{LogStep, Upkeep};
 use crate::engine::ingest::feed::{Feed, READER};
 use crate::engine::recover::shorten;
+use crate::engine::upkeep::log_release::KeptLog;
 use crate::log::{IsNeeded, LogHandle};
 use crate::store::Store;
 use crate::time::{DAY_MS, Day, milliseconds};
@@ -23,7 +23,7 @@ use crate::view::{View, late_or_not};
 
 /// What one worker knows about the beginning of the log.
 pub(crate) struct LogEnd {
-    keep: Duration,
+    keep: KeptLog,
     store: Arc<Store>,
     views: Vec<View>,
     log: LogHandle,
@@ -32,6 +32,8 @@ pub(crate) struct LogEnd {
     /// On the first worker: what was sealed at the last check, the day that it announced last, and how many workers may
     /// still read earlier days.
     sealed: Vec<Option<Day>>,
+    /// What the program had released by then.
+    released: Option<Day>,
     named: Day,
     missing: usize,
     /// The day before which this worker must read nothing.
@@ -44,7 +46,7 @@ pub(crate) struct LogEnd {
 
 impl LogEnd {
     pub(crate) fn new(
-        keep: Duration,
+        keep: KeptLog,
         store: &Arc<Store>,
         views: Vec<View>,
         log: LogHandle,
@@ -59,6 +61,7 @@ impl LogEnd {
             worker,
             peers,
             sealed: Vec::new(),
+            released: None,
             named,
             missing: 0,
             leaving: None,
@@ -112,13 +115,14 @@ impl LogEnd {
         }
     }
 
-    /// Announces the next day, when more is sealed than before.
+    /// Announces the next day, when more is sealed or released than before.
     fn name_day(&mut self, views: &[Box<dyn WorkerView>], feed: &mut Feed) {
         let sealed = views.iter().map(|view| view.status().sealed_through());
-        if sealed.clone().eq(self.sealed.iter().copied()) {
+        let released = self.keep.first_unreleased();
+        if sealed.clone().eq(self.sealed.iter().copied()) && released == self.released {
             return;
         }
-        self.sealed = sealed.collect();
+        (self.sealed, self.released) = (sealed.collect(), released);
         let Some(from) = self.first_kept(views).filter(|from| *from > self.named) else { return };
         (self.named, self.missing) = (from, self.peers);
         feed.broadcast(Upkeep::Log(LogStep::Leave, from));
@@ -135,8 +139,9 @@ impl LogEnd {
         };
         let sealed =
             self.views.iter().zip(views.iter().map(|view| &**view)).map(end).min().flatten()?;
-        let from = sealed.saturating_sub(milliseconds(self.keep)).div_euclid(DAY_MS);
-        i32::try_from(from).ok().map(Day)
+        let from = sealed.saturating_sub(milliseconds(self.keep.span)).div_euclid(DAY_MS);
+        let from = i32::try_from(from).ok().map(Day)?;
+        Some(self.released.map_or(from, |released| from.min(released)))
     }
 
     /// What views still need of the files of this run.

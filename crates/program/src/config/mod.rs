@@ -46,6 +46,15 @@ pub use view::ViewConfig;
 use features::needs;
 use section::Section;
 
+/// How long the log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKept {
+    /// So long behind the last period that every view has sealed.
+    For(Duration),
+    /// Until every period of its events is exported.
+    Exported,
+}
+
 /// The content of a file.
 #[derive(Debug)]
 pub struct Config {
@@ -54,7 +63,7 @@ pub struct Config {
     /// The folder of sealed days and the log; everything is in memory if it is not set.
     pub data: Option<PathBuf>,
     /// How long the log is kept; for ever if it is not set.
-    pub log: Option<Duration>,
+    pub log: Option<LogKept>,
     /// The number of workers of each process.
     pub workers: Option<usize>,
     /// How many rows may be refused.
@@ -195,7 +204,7 @@ struct Parsed {
     data: Option<String>,
     workers: Option<usize>,
     max_refused: Option<MaxRefused>,
-    log: Option<Duration>,
+    log: Option<LogKept>,
     sources: Vec<SourceConfig>,
     views: Vec<ViewConfig>,
     serve: Option<Serve>,
@@ -208,9 +217,12 @@ impl Parsed {
     fn of(root: &Section<'_>) -> Result<Parsed, FileError> {
         let engine = root.section("engine", &["data", "log", "workers", "max_refused"])?;
         let (mut data, mut log, mut workers, mut max_refused) = (None, None, None, None);
-        if let Some(engine) = engine {
+        if let Some(engine) = &engine {
             data = engine.text("data")?.map(|text| text.value);
-            log = engine.duration("log")?;
+            log = match engine.text("log")? {
+                Some(text) if text.value == "exported" => Some(LogKept::Exported),
+                _ => engine.duration("log")?.map(LogKept::For),
+            };
             workers = match engine.integer("workers")? {
                 None => None,
                 Some(count @ 1..=1_024) => Some(count as usize),
@@ -220,11 +232,23 @@ impl Parsed {
                     );
                 }
             };
-            max_refused = refused(&engine)?;
+            max_refused = refused(engine)?;
         }
         let sources = source::read(root)?;
         let views = view::read(root, &sources)?;
         let (exports, sinks) = (export::read(root, &views)?, sink::read(root, &views)?);
+        let has_export = |view: &&ViewConfig| {
+            exports.iter().any(|export| export.views.contains(&view.name.value))
+        };
+        if let (Some(engine), Some(LogKept::Exported)) = (&engine, log)
+            && let Some(view) = views.iter().find(|view| !has_export(view))
+        {
+            let view = &view.name.value;
+            return Err(engine.error(
+                "log",
+                format_args!("view '{view}' has no export: expected one in [exports.…], or a span such as \"90d\""),
+            ));
+        }
         let (serve, tables) = (serve(root)?, table::read(root, &views)?);
         Ok(Parsed {
             data,

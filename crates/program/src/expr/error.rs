@@ -28,6 +28,12 @@ pub enum RowError {
         /// The calculation.
         operation: &'static str,
     },
+    /// A number exceeds what a view can keep.
+    #[error(
+        "a number of the view is too large: expected an integer between -18446744073709551615 and 18446744073709551615, or a \
+         decimal between -3.9e19 and 3.9e19"
+    )]
+    TooLarge,
     /// A number was divided by zero.
     #[error("division by zero: write NULLIF(divisor, 0) for null in its place")]
     DivisionByZero,

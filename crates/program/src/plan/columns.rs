@@ -352,9 +352,8 @@ fn is_of(text: &str, kind: Type, is_text: bool) -> bool {
             || digits.starts_with("0.")
             || digits.starts_with(|c: char| matches!(c, '1'..='9')));
     match kind {
-        Type::Integer => {
-            is_plain && digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
-        }
+        // The integers of a stated type may have up to 64 bits, too.
+        Type::Integer => is_plain && text.parse::<i64>().is_ok(),
         Type::Decimal => is_plain && Decimal::parse_rounded(text.as_bytes()).is_ok(),
         Type::Boolean => {
             !is_text && (text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"))
@@ -397,6 +396,7 @@ mod tests {
         check(&["2024-05-01"], true, Type::Date);
         check(&["2024-05-01", "2024-05-01T10:00:00Z"], true, Type::Text);
         check(&["2024-05-01 10:00:00", "2024-05-01T10:00:00+02:00"], true, Type::Timestamp);
-        check(&["99999999999999999999"], false, Type::Text);
+        check(&["9223372036854775807", "-9223372036854775808"], false, Type::Integer);
+        check(&["9223372036854775808"], false, Type::Text);
     }
 }

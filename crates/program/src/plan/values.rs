@@ -11,7 +11,7 @@ pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
         Cell::Decimal(number) => number.billionths().unsigned_abs() < 1 << 95,
         _ => true,
     };
-    if fits { Ok(cell) } else { Err(RowError::Overflow { operation: "a number of a view" }) }
+    if fits { Ok(cell) } else { Err(RowError::TooLarge) }
 }
 
 /// A value in the library's form.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfold::dynamic::{Engine, Event};
-use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume, ViewChanger};
+use dayfold::engine::{EngineError, LiveOptions, LogRelease, Pusher, Resume, ViewChanger};
 use dayfold::log::{Durability, LogState};
 #[cfg(feature = "parquet")]
 use dayfold::source::Partitioned;
 use dayfold::source::{Changed, CsvSource, Files, Input, Row, Share, SourceError};
 
 use super::refused::Refusals;
-use crate::config::{Config, SourceKind};
+use crate::config::{Config, LogKept, SourceKind};
 use crate::error::ProgramError;
 use crate::options::RunOptions;
 use crate::plan::{Plan, SourcePlan};
@@ -32,6 +32,7 @@ pub(crate) fn build(
     options: &RunOptions,
     removed: &[String],
     refusals: &Refusals,
+    released: Option<&LogRelease>,
 ) -> Result<Built, ProgramError> {
     let mut engine = Engine::new();
     let of_kind = |is: fn(&SourceKind) -> bool| {
@@ -48,8 +49,12 @@ pub(crate) fn build(
         let durability =
             if pushed { Durability::Every(Duration::from_millis(10)) } else { Durability::System };
         engine = engine.data(folder).log(durability, Event::time);
-        if let Some(span) = plan.config.log {
-            engine = engine.keep_log(span);
+        engine = match plan.config.log {
+            Some(LogKept::For(span)) => engine.keep_log(span),
+            Some(LogKept::Exported) | None => engine,
+        };
+        if let Some(released) = released {
+            engine = engine.keep_log_until(released.clone());
         }
     }
     engine = options.rebuild.iter().fold(engine, |engine, view| engine.redefine(view));

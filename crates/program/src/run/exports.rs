@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dayfold::engine::LogRelease;
+use dayfold::time::{Calendar, Day, EventTime};
 use dayfold::view::Closing;
 use dayfold_http::{ExportNumbers, Server};
 use dayfold_lake::{Catalog, Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
@@ -24,6 +26,8 @@ pub(crate) struct Exports {
     options: Vec<LakeOptions>,
     folder: PathBuf,
     told: Told,
+    /// What the log may forget, and the calendar of each view, if the log is kept until everything is exported.
+    released: Option<(LogRelease, Vec<(String, Calendar)>)>,
 }
 
 /// Checks the exports of a file, without connecting to their stores.
@@ -133,6 +137,7 @@ impl Exports {
         config: &Config,
         folder: &Path,
         told: Told,
+        released: Option<(LogRelease, Vec<(String, Calendar)>)>,
     ) -> Result<Exports, ProgramError> {
         let targets: Vec<(ExportConfig, String)> =
             config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
@@ -144,7 +149,8 @@ impl Exports {
         let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
         let exporters = Arc::new(Mutex::new(exporters));
         let options = config.exports.iter().map(|export| options(config, export)).collect();
-        Ok(Exports { exporters, targets, options, folder: folder.to_owned(), told })
+        let folder = folder.to_owned();
+        Ok(Exports { exporters, targets, options, folder, told, released })
     }
 
     /// Returns their progress.
@@ -168,6 +174,21 @@ impl Exports {
             };
             exporters.iter().zip(&names).flat_map(of).collect()
         })
+    }
+
+    /// Releases the events of the log whose periods are in the lake, in all exports and of all views.
+    pub(crate) fn release_log(&self) {
+        let Some((released, calendars)) = &self.released else { return };
+        let statuses: Vec<_> = lock(&self.exporters).iter().map(Exporter::status).collect();
+        let end = |(view, calendar): &(String, Calendar)| {
+            let of_view = statuses.iter().filter_map(|status| status.get(view));
+            // Options are less than what is known.
+            let through = of_view.map(|status| status.through).min().flatten()?;
+            Some(if through == Day::MAX { EventTime::MAX } else { calendar.end_of(through) })
+        };
+        if let Some(time) = calendars.iter().map(end).min().flatten() {
+            released.before(time);
+        }
     }
 
     /// Stops them, even while somebody reads their progress: only one program at a time may write a table.

@@ -328,6 +328,7 @@ fn watch(
     loop {
         let is_sealed = running.wait_sealed(Duration::from_millis(50))?;
         refusals.flush()?;
+        session.release_log();
         let progress = running.progress();
         status.draw(&progress);
         let is_over = is_sealed || stop.load(Ordering::Relaxed);

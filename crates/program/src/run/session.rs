@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dayfold::dynamic::Event;
-use dayfold::engine::{ChangeError, Changing, EngineError, Pusher, Running, ViewChanger};
+use dayfold::engine::{
+    ChangeError, Changing, EngineError, LogRelease, Pusher, Running, ViewChanger,
+};
 
 use super::engine;
 use super::refused::Refusals;
 use super::serve::Numbers;
+use crate::config::LogKept;
 use crate::error::ProgramError;
 use crate::next::{self, Next};
 use crate::options::RunOptions;
@@ -49,7 +52,8 @@ impl Session {
         let process = options.cluster.process();
         let removed = removed(plan, options)?;
         let refusals = Refusals::new(plan.config.data.as_deref(), process);
-        let built = engine::build(plan, options, &removed, &refusals)?;
+        let released = (plan.config.log == Some(LogKept::Exported)).then(LogRelease::new);
+        let built = engine::build(plan, options, &removed, &refusals, released.as_ref())?;
         if let Some(folder) = &plan.config.data {
             plan.layouts
                 .write(folder)
@@ -67,6 +71,7 @@ impl Session {
                     &plan.config,
                     folder,
                     super::past::told(plan, &running),
+                    released.map(|released| (released, calendars(plan))),
                 );
                 Some(exports.inspect_err(failed)?)
             }
@@ -154,6 +159,12 @@ impl Session {
         }
     }
 
+    /// Releases the events of the log that are exported, if the log is kept for that long.
+    pub(crate) fn release_log(&self) {
+        #[cfg(feature = "lake")]
+        self.exports.iter().for_each(super::exports::Exports::release_log);
+    }
+
     /// The address of PostgreSQL's protocol.
     pub(crate) fn postgres(&self) -> Option<SocketAddr> {
         #[cfg(feature = "sql")]
@@ -204,6 +215,13 @@ impl Session {
         stopped?;
         Ok(())
     }
+}
+
+/// The calendar of each view.
+#[cfg(feature = "lake")]
+fn calendars(plan: &Plan) -> Vec<(String, dayfold::time::Calendar)> {
+    let views = plan.views.iter().map(|view| view.definition.view());
+    views.map(|view| (view.name().to_owned(), view.calendar().clone())).collect()
 }
 
 /// The views that are removed from the data folder, because the file no longer has them.
