@@ -398,5 +398,6 @@ mod tests {
         check(&["2024-05-01 10:00:00", "2024-05-01T10:00:00+02:00"], true, Type::Timestamp);
         check(&["9223372036854775807", "-9223372036854775808"], false, Type::Integer);
         check(&["9223372036854775808"], false, Type::Text);
+        check(&["99999999999999999999"], false, Type::Text);
     }
 }
