@@ -21,7 +21,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -403,18 +404,33 @@ impl Work<'_> {
         }
         line.push(b'\n');
         out.write_all(&line).map_err(cannot)?;
-        for days in spans(days) {
-            if self.is_interrupted() {
-                return Ok(());
+        line.clear();
+        // The next days are read while these are written.
+        let (send, answers) = mpsc::sync_channel(0);
+        let view = &self.view;
+        thread::scope(|scope| -> Result<(), EngineError> {
+            scope.spawn(move || {
+                for days in spans(days) {
+                    // If nobody takes the answer, the writer has stopped.
+                    if send.send(view.ask(Query::rows(KeyRange::all(), days))).is_err() {
+                        break;
+                    }
+                }
+            });
+            for answer in answers {
+                if self.is_interrupted() {
+                    return Ok(());
+                }
+                for item in answer.map_err(failed)?.items {
+                    let (Some(day), Some(key)) = (item.day, &item.key) else { continue };
+                    let Some(state) = item.parts.into_merged() else { continue };
+                    self.table.push_row(&mut line, day, key, &state, &scales);
+                    out.write_all(&line).map_err(cannot)?;
+                    line.clear();
+                }
             }
-            for item in self.ask(Query::rows(KeyRange::all(), days))?.items {
-                let (Some(day), Some(key)) = (item.day, &item.key) else { continue };
-                let Some(state) = item.parts.into_merged() else { continue };
-                line.clear();
-                self.table.push_row(&mut line, day, key, &state, &scales);
-                out.write_all(&line).map_err(cannot)?;
-            }
-        }
+            Ok(())
+        })?;
         if self.is_interrupted() {
             return Ok(());
         }
