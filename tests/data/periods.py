@@ -3,7 +3,7 @@
 
     pip install tzdata==<release of the library's zone data> && PYTHONTZPATH= python3 tests/data/periods.py
 
-Nothing here is taken from the library: periods are found by looking at single seconds. tests/periods.rs compares.
+Nothing here is taken from the library: periods are found by looking at single seconds. tests/engine/periods.rs compares.
 Each line: zone, grain, an event time, the name of its period, and the first second behind the period, of all
 whose name is not later.
 """

@@ -1,0 +1,198 @@
+//! A program that is started again and again: the commit streams of its runs move into one file, and the log stays
+//! what it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dayfold::aggregate::Count;
+use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::log::{self, Durability};
+use dayfold::serve::Query;
+use dayfold::store::{self, Disk};
+use dayfold::time::{DayRange, EventTime};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+
+use crate::LONG;
+
+const DAY: EventTime = 86_400_000;
+const RUNS: i64 = 200;
+/// Ten runs a day.
+const RUNS_OF_DAY: i64 = 10;
+const EVENTS: i64 = 5;
+
+struct Program {
+    running: Running,
+    view: ViewHandle<u64, Count>,
+    pusher: Pusher<EventTime>,
+}
+
+fn start(
+    folder: &Path,
+    run: i64,
+    change: impl Fn(Engine<EventTime>) -> Engine<EventTime>,
+) -> Program {
+    let now = (100 + run / RUNS_OF_DAY) * DAY + run % RUNS_OF_DAY;
+    let engine = Engine::new().clock(move || now).data(folder);
+    let mut engine = change(engine.log(Durability::System, |time: &EventTime| *time));
+    let view = View::new("events").unwrap().grace(Duration::from_secs(60));
+    let view = engine.view(view, Measures::none(), |time: &EventTime| {
+        Some((*time, (*time % 7) as u64, Count::one()))
+    });
+    let pusher = engine.live(LiveOptions::new(|time: &EventTime| *time));
+    // The number of workers changes.
+    let running = engine.start(Cluster::workers(1 + run as usize % 3)).unwrap();
+    Program { running, view, pusher }
+}
+
+impl Program {
+    fn push(&self, run: i64) {
+        let time = (100 + run / RUNS_OF_DAY) * DAY + run % RUNS_OF_DAY;
+        let pushed = self.pusher.push((0..EVENTS).map(|n| time - n % 2).collect()).unwrap();
+        pushed.receipt.wait_visible(LONG).unwrap();
+    }
+
+    fn count(&self) -> i64 {
+        let answer = self.view.ask_timeout(Query::total(DayRange::ALL), LONG).unwrap();
+        answer.value().map_or(0, |count| count.0)
+    }
+
+    fn by_day(&self) -> Vec<(Option<dayfold::time::Day>, Option<u64>, i64)> {
+        let query = Query::rows(KeyRange::all(), DayRange::ALL);
+        let answer = self.view.ask_timeout(query, LONG).unwrap();
+        answer
+            .items
+            .into_iter()
+            .map(|item| (item.day, item.key, item.parts.merged().unwrap().0))
+            .collect()
+    }
+
+    /// Ends in order, or in the middle of the day.
+    fn stop(self, in_order: bool) {
+        drop(self.pusher);
+        match in_order {
+            true => drop(self.running.finish().unwrap()),
+            false => drop(self.running.abandon().unwrap()),
+        }
+    }
+}
+
+fn commits(folder: &Path) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder.join("part-0/log/commits")).unwrap();
+    let mut all: Vec<PathBuf> = all.map(|entry| entry.unwrap().path()).collect();
+    all.sort();
+    all
+}
+
+fn merged(folder: &Path) -> PathBuf {
+    let is_merged =
+        |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("merged-");
+    let mut found = commits(folder).into_iter().filter(is_merged);
+    let path = found.next().unwrap();
+    assert_eq!(found.next(), None, "one file of merged streams");
+    path
+}
+
+#[test]
+fn many_runs_leave_few_streams() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("data");
+    for run in 0..RUNS {
+        let program = start(&folder, run, |engine| engine);
+        assert_eq!(program.count(), run * EVENTS, "run {run}");
+        program.push(run);
+        program.stop(run % 3 != 1);
+        // Those of this run, at most eight more, and the merged ones.
+        let files = commits(&folder);
+        assert!(files.len() <= 3 + 8 + 1, "run {run}: {files:?}");
+    }
+    let rows = {
+        let program = start(&folder, RUNS, |engine| engine);
+        assert_eq!(program.count(), RUNS * EVENTS);
+        let audited = program.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        program.view.rebuild(DayRange::ALL, 1.0).unwrap();
+        let rows = program.by_day();
+        program.stop(true);
+        rows
+    };
+    let report = store::inspect(&Disk, &folder).unwrap();
+    assert!(log::prove(&Disk, &report).is_empty());
+    let state = log::scan(&Disk, &[(0, folder.join("part-0"))], u64::MAX).unwrap();
+    assert_eq!(state.events, (RUNS * EVENTS) as u64);
+    assert!(state.streams.len() as i64 >= RUNS, "the runs are all known");
+    log::verify(&Disk, &state).unwrap();
+
+    // A copy is whole, and everything can be computed from its log alone.
+    let copy = place.path().join("copy");
+    store::backup(&folder, &copy).unwrap();
+    let program = start(&copy, RUNS, |engine| engine.redefine("events"));
+    assert_eq!(program.by_day(), rows);
+    program.stop(true);
+
+    // Without the file, or with another one, the log has lost what the manifest proves.
+    let refused = |damage: &dyn Fn(&Path)| {
+        let other = place.path().join("other");
+        store::backup(&folder, &other).unwrap();
+        damage(&merged(&other));
+        let report = store::inspect(&Disk, &other).unwrap();
+        let said = log::prove(&Disk, &report)[0].to_string();
+        let mut engine =
+            Engine::new().data(&other).log(Durability::System, |time: &EventTime| *time);
+        let view = View::new("events").unwrap().grace(Duration::from_secs(60));
+        engine.view(view, Measures::none(), |time: &EventTime| {
+            Some((*time, (*time % 7) as u64, Count::one()))
+        });
+        let error = engine.start(Cluster::workers(1)).err().unwrap().to_string();
+        fs::remove_dir_all(&other).unwrap();
+        assert!(error.contains(&said), "{error}: {said}");
+        said
+    };
+    let said = refused(&|path| fs::remove_file(path).unwrap());
+    assert!(said.contains("the manifest proves"), "{said}");
+    let said = refused(&|path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    });
+    assert!(said.contains("its record is damaged"), "{said}");
+    let said = refused(&|path| {
+        let mut bytes = fs::read(path).unwrap();
+        let at = bytes.len() / 3;
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    assert!(said.contains("its record is damaged"), "{said}");
+}
+
+#[test]
+fn a_log_with_a_lower_end_keeps_few_files_over_many_runs() {
+    const SHORT: i64 = RUNS / 2;
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("data");
+    let days = Duration::from_secs(3 * 86_400);
+    let files = || {
+        let walk = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let log = walk(&folder.join("part-0/log")).filter(|path| path.is_dir());
+        log.map(|folder| walk(&folder).count()).sum::<usize>()
+    };
+    let mut most = 0;
+    for run in 0..SHORT {
+        let program = start(&folder, run, |engine| engine.keep_log(days));
+        assert_eq!(program.count(), run * EVENTS, "run {run}");
+        program.push(run);
+        program.stop(true);
+        let streams = fs::read_dir(folder.join("part-0/log/commits")).unwrap().count();
+        assert!(streams <= 12, "{streams} files of streams after run {run}");
+        // From half of the runs on, as many days are removed as come. The rest are streams that are not merged yet.
+        if (SHORT / 2..3 * SHORT / 4).contains(&run) {
+            most = files().max(most);
+        } else if run >= SHORT / 2 {
+            assert!(files() <= most + 12, "{} files after run {run}, {most} before", files());
+        }
+    }
+    let program = start(&folder, SHORT, |engine| engine.keep_log(days));
+    assert_eq!(program.count(), SHORT * EVENTS);
+    program.stop(true);
+}
