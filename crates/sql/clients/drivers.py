@@ -65,6 +65,7 @@ def psycopg_3(expected):
         for span, total in [("50 years", ALL), ("1 day", None)]:
             assert connection.execute(window, (span,)).fetchone() == (total,), span
         refused(None, lambda: connection.execute(window, ("24 hours",)))
+        numbers(connection)
         # A cursor, batch by batch.
         with connection.transaction():
             connection.execute("DECLARE all_rows CURSOR FOR SELECT day, carrier, flights FROM by_carrier")
@@ -130,6 +131,27 @@ def psycopg_3(expected):
     for user, password in [(USER, "wrong"), ("nobody", PASSWORD)]:
         refused(None, lambda: psycopg.connect(host=HOST, port=PORT, dbname="dayfold", user=user, password=password))
     print("psycopg 3: text and binary, prepared, cursors, COPY, errors, cancel, TLS, passwords")
+
+
+def numbers(connection):
+    """A number with a fraction, and one beyond a column's type, are compared as they are."""
+
+    def count(condition, *values):
+        return connection.execute(f"SELECT count(*) FROM by_carrier WHERE {condition}", values).fetchone()[0]
+
+    for form in ("%t", "%b", "%s"):
+        for number in (float, Decimal):
+            few, one, half = number("1.5"), number("1"), number("0.5")
+            assert count(f"flights < {form}", few) == count("flights < 2") > 0, (form, number)
+            assert count(f"flights = {form}", few) == 0 < count(f"flights = {form}", one) == count("flights = 1")
+            assert count(f"flights IN ({form}, {form})", half, one) == count("flights = 1")
+            assert count(f"flights BETWEEN {form} AND {form}", half, few) == count("flights = 1")
+            assert count(f"flights < {form}", number("1e20")) == count("true")
+            assert count(f"delay_sum > {form}", half) == count("delay_sum > 0.5") > 0
+            product = connection.execute(f"SELECT {form} * flights FROM by_carrier WHERE flights = 1 LIMIT 1", (few,))
+            assert product.fetchone() == (few,), (form, number)
+        assert count(f"delay_sum > {form}", 5) == count("delay_sum > 5") > 0
+    refused("22003", lambda: count("flights < %s", Decimal("1.0000000001")))
 
 
 def cancelled(connection):

@@ -7,7 +7,8 @@ use dayfold::schema::Value;
 
 use crate::SqlError;
 
-/// The values in the form of the planner: each has the type that the statement expects, if it determines one.
+/// The values in the form of the planner: each has the type that the statement expects, if it determines one and the
+/// value does not change with it.
 pub(crate) fn bind(
     values: &[Value],
     types: &[Option<DataType>],
@@ -52,11 +53,12 @@ fn bound(value: &Value, of: Option<&DataType>) -> Result<ScalarValue, String> {
     };
     let Some(of) = of else { return Ok(own) };
     let misfit = || format!("'{value}' is no {}", crate::write::kind(of));
-    // A decimal is not truncated to an integer.
-    let is_cut = |to: &ScalarValue| to.cast_to(&own.data_type()).ok().as_ref() != Some(&own);
+    let is_number = matches!(value, Value::Integer(_) | Value::Decimal(_)) && of.is_numeric();
+    let is_same = |to: &ScalarValue| to.cast_to(&own.data_type()).ok().as_ref() == Some(&own);
     match own.cast_to(of) {
-        Ok(cast) if matches!(value, Value::Decimal(_)) && is_cut(&cast) => Err(misfit()),
-        Ok(cast) => Ok(cast),
-        Err(_) => Err(misfit()),
+        // A number that is none of the expected type is compared as it is.
+        Ok(cast) if is_number && !is_same(&cast) => Ok(own),
+        Err(_) if is_number => Ok(own),
+        cast => cast.map_err(|_| misfit()),
     }
 }

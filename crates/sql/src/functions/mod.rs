@@ -8,6 +8,7 @@ mod merge;
 mod names;
 mod revision;
 mod sum;
+mod to_char;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {
     }
     catalogue::register(context);
     bounded::register(context);
+    to_char::register(context);
     // Clients use the version to decide what they may ask.
     let version = concat!("PostgreSQL 16.6, Dayfold ", env!("CARGO_PKG_VERSION"));
     let version = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(version)));

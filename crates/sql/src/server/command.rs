@@ -7,11 +7,13 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use pgwire::api::Type;
 use pgwire::error::PgWireResult;
 
 use super::copy::Format;
 use super::cursor::Step;
 use super::error::of_code;
+use super::parameters;
 use crate::statement::{self, Statement};
 use crate::{Sql, SqlError};
 
@@ -45,20 +47,28 @@ pub(super) enum Command {
     Close(Option<String>),
 }
 
-/// Parses the commands in a text.
-pub(super) async fn read(sql: &Sql, text: &str) -> PgWireResult<Vec<Command>> {
+/// Parses the commands in a text, whose parameters have these types as far as the client gave them.
+pub(super) async fn read(
+    sql: &Sql,
+    text: &str,
+    types: &[Option<Type>],
+) -> PgWireResult<Vec<Command>> {
     // The parser does not know MOVE, nor negative numbers of rows.
     if let Some(fetch) = fetch(text) {
         return Ok(vec![fetch]);
     }
-    if let Some(kept) = statement::kept(sql.inner(), text) {
+    // Plans are kept by their text alone.
+    let is_typed = parameters::decide(types);
+    if let Some(kept) = statement::kept(sql.inner(), text).filter(|_| !is_typed) {
         return Ok(vec![Command::Select(Box::new(kept))]);
     }
     let mut commands = Vec::new();
     for statement in sql.inner().parse(text)? {
-        commands.push(command(sql, statement).await?);
+        commands.push(command(sql, parameters::typed(statement, types)).await?);
     }
-    if let [Command::Select(statement)] = &commands[..] {
+    if let [Command::Select(statement)] = &commands[..]
+        && !is_typed
+    {
         statement.keep(text);
     }
     Ok(commands)

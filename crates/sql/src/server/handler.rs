@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, field_into_pg_type, into_pg_type};
+use arrow_pg::datatypes::{arrow_schema_to_pg_fields, field_into_pg_type, into_pg_type};
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use super::command::{self, Command};
 use super::cursor::Cursors;
 use super::error::of_code;
-use super::{copy, encode};
+use super::{copy, encode, parameters};
 use crate::{Sql, settings};
 
 /// Runs the commands of one connection.
@@ -177,7 +177,7 @@ impl SimpleQueryHandler for Queries {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let mut responses = Vec::new();
-        for command in command::read(&self.sql, query).await? {
+        for command in command::read(&self.sql, query, &[]).await? {
             responses.push(self.run(client, &command, None, &Format::UnifiedText).await?);
         }
         Ok(responses)
@@ -230,9 +230,7 @@ impl ExtendedQueryHandler for Queries {
             Command::Select(statement) | Command::Declare { statement, .. }
                 if portal.parameter_len() > 0 =>
             {
-                let types = statement.parameters()?;
-                let types: Vec<_> = types.iter().map(Option::as_ref).collect();
-                Some(df::deserialize_parameters(portal, &types)?)
+                Some(parameters::values(portal, &statement.parameters()?)?)
             }
             _ => None,
         };
@@ -268,12 +266,12 @@ impl QueryParser for Parser {
         &self,
         _client: &C,
         sql: &str,
-        _types: &[Option<Type>],
+        types: &[Option<Type>],
     ) -> PgWireResult<Option<Command>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut commands = command::read(&self.sql, sql).await?;
+        let mut commands = command::read(&self.sql, sql, types).await?;
         match commands.len() {
             0 => Ok(None),
             1 => Ok(commands.pop()),

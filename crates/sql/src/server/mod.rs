@@ -11,6 +11,7 @@ mod cursor;
 mod encode;
 mod error;
 mod handler;
+mod parameters;
 mod serving;
 
 use std::net::SocketAddr;

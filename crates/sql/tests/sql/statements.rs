@@ -271,6 +271,37 @@ async fn sealed_rows_are_told() {
 }
 
 #[tokio::test]
+async fn dates_are_written_by_templates_of_postgresql() {
+    let scene = Scene::new(1, Limits::default());
+    let by_text =
+        "SELECT to_char(day, 'YYYY-MM') AS month, sum(cents) FROM sales GROUP BY 1 ORDER BY 1";
+    let by_number = "SELECT concat(date_part('year', day)::int, '-', lpad(date_part('month', day)::int::text, 2, '0')), \
+                     sum(cents) FROM sales GROUP BY 1 ORDER BY 1";
+    let found = scene.ask(by_text).await;
+    assert!(found.len() > 1 && found[0][0].starts_with("2024-"), "{found:?}");
+    assert_eq!(found, scene.ask(by_number).await);
+    for (statement, expect) in [
+        (
+            "SELECT to_char(TIMESTAMP '2024-05-01 09:07:03', 'FMDay, DDth FMMonth, HH12:MI am')",
+            "Wednesday, 01st May, 09:07 am",
+        ),
+        ("SELECT to_char(DATE '2024-05-01', t) FROM (VALUES ('IYYY-\"W\"IW')) AS v(t)", "2024-W18"),
+        // A format of DataFusion.
+        ("SELECT to_char(DATE '2024-05-01', '%d.%m.%y')", "01.05.24"),
+    ] {
+        assert_eq!(scene.ask(statement).await, [[expect]], "{statement}");
+    }
+    for (statement, expect) in [
+        ("SELECT to_char(day, 'YYYY TZ') FROM sales", "does not write the pattern TZ"),
+        ("SELECT to_char(cents, '999') FROM sales", "to_char"),
+    ] {
+        let said = scene.refusal(statement).await;
+        assert!(said.contains(expect), "{statement}: {said}");
+    }
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
 async fn oracle_sketches_are_merged() {
     let scene = Scene::new(2, Limits::default());
     let mut clients: Option<Distinct> = None;
