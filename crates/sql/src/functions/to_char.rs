@@ -185,7 +185,10 @@ impl Case {
         match self {
             Case::Upper => text.to_uppercase(),
             Case::Lower => text.to_lowercase(),
-            Case::First => text.to_owned(),
+            Case::First => match text.split_at_checked(1) {
+                Some((first, rest)) => format!("{}{}", first.to_uppercase(), rest.to_lowercase()),
+                None => text.to_owned(),
+            },
         }
     }
 }
@@ -198,7 +201,7 @@ enum Part {
         case: Case,
         /// Whether it is filled with zeros or blanks.
         is_filled: bool,
-        /// An ending such as `th`, in this case.
+        /// An ending such as `th`, in this case. A name has none.
         ordinal: Option<Case>,
     },
 }
@@ -279,7 +282,7 @@ impl Template {
                 rest = &at[pattern.len()..];
                 let ordinal = [("TH", Case::Upper), ("th", Case::Lower)].into_iter();
                 let mut ordinal = ordinal.filter(|(ending, _)| rest.starts_with(ending));
-                let ordinal = ordinal.next().filter(|_| !field.is_name());
+                let ordinal = ordinal.next();
                 rest = &rest[ordinal.map_or(0, |(ending, _)| ending.len())..];
                 let ordinal = ordinal.map(|(_, case)| case);
                 parts.push(Part::Field { field, case, is_filled, ordinal });
@@ -339,20 +342,19 @@ impl Template {
 
 /// The pattern at the beginning of a text, its field and its case.
 fn field_at(text: &str) -> Result<Option<(&'static str, Field, Case)>> {
-    let starts =
-        |pattern: &str| text.get(..pattern.len()).filter(|at| at.eq_ignore_ascii_case(pattern));
+    // "Month" is a pattern, and "MONth" is MON with the ending th.
+    let case_of = |pattern: &str| {
+        let at = text.get(..pattern.len())?;
+        [Case::Upper, Case::Lower, Case::First].into_iter().find(|case| case.apply(pattern) == at)
+    };
     let found = FIELDS.iter().find_map(|(pattern, field)| {
-        let at = starts(pattern)?;
-        let is_lower = |c: char| c.is_ascii_lowercase();
-        let case = match (at.starts_with(is_lower), at[1..].contains(is_lower)) {
-            (true, _) => Case::Lower,
-            (false, true) => Case::First,
-            (false, false) => Case::Upper,
-        };
-        Some((*pattern, *field, case))
+        let case = case_of(pattern)?;
+        let has_case = case != Case::First || (field.is_name() && *field != Field::Half);
+        has_case.then_some((*pattern, *field, case))
     });
     let longest = found.map_or(0, |(pattern, ..)| pattern.len());
-    if let Some(unknown) = UNKNOWN.iter().find(|own| own.len() > longest && starts(own).is_some()) {
+    if let Some(unknown) = UNKNOWN.iter().find(|own| own.len() > longest && case_of(own).is_some())
+    {
         return exec_err!(
             "to_char does not write the pattern {unknown}: put it in double quotes if it is text, or leave it out"
         );
@@ -437,6 +439,12 @@ mod tests {
         ("YYYYMMDDHH24MISS", "20130209150405", "20201231000000"),
         ("Mon YY", "Feb 13", "Dec 20"),
         ("fmMonth", "February", "December"),
+        (
+            "MONth MonTH monthth Dayth AMth",
+            "FEB Feb february  Saturday  PM",
+            "DEC Dec december  Thursday  AM",
+        ),
+        ("Yyyy Dd", "3013 77", "0020 55"),
     ];
 
     #[test]
