@@ -20,7 +20,7 @@ const MEASURED: &str = "DAYFOLD_TEST_IDLE";
 fn an_idle_engine_parks() {
     match std::env::var_os(MEASURED) {
         Some(_) => measured(),
-        None => print!("{}", crate::alone("idle::an_idle_engine_parks", MEASURED, "1")),
+        None => print!("{}", crate::alone("idle::an_idle_engine_parks", &[(MEASURED, "1")])),
     }
 }
 

@@ -46,7 +46,7 @@ fn ten_years_need_no_more_memory_than_one() {
 /// Runs this many days in a separate process. Returns its peak anonymous memory, in kB.
 fn anonymous_of(days: u64) -> u64 {
     let test = "memory::ten_years_need_no_more_memory_than_one";
-    let text = crate::alone(test, DAYS, &days.to_string());
+    let text = crate::alone(test, &[(DAYS, &days.to_string())]);
     let peak = text.split_once("peak ").and_then(|(_, rest)| rest.split(' ').next());
     peak.and_then(|peak| peak.parse().ok()).unwrap_or_else(|| panic!("no peak in {text}"))
 }
