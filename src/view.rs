@@ -35,7 +35,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use kept::{KeptFrom, Retention, RollupsFrom, begin, begin_from};
+pub(crate) use kept::{
+    KeptFrom, KeptRevisions, Retention, RevisionLimit, RollupsFrom, begin, begin_from,
+};
 
 use crate::aggregate::Aggregate;
 pub use crate::closing::Closing;
@@ -305,7 +307,30 @@ impl View {
     /// queries of them are refused. Without a data folder all of them are kept.
     #[must_use]
     pub fn keep_revisions(mut self, revisions: NonZeroU32) -> View {
-        self.retention.revisions = Some(revisions);
+        self.retention.revisions = Some(KeptRevisions::Newest(revisions));
+        self
+    }
+
+    /// The same view, which keeps superseded revisions of its periods for `span`. A revision is superseded when a period
+    /// closes and late events are sealed with it. It is removed when that period ended longer ago than `span`. So a query
+    /// of the past is answered as of every period that ended within the span.
+    ///
+    /// This replaces [`View::keep_revisions`], and removes in the same way.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::view::View;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let view = View::new("visits")?.keep_revisions_for(Duration::from_secs(30 * 86_400));
+    /// # let _ = view;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn keep_revisions_for(mut self, span: Duration) -> View {
+        self.retention.revisions = Some(KeptRevisions::Within(span));
         self
     }
 

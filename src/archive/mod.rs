@@ -14,7 +14,6 @@ mod seal;
 mod sealed;
 mod shelf;
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -33,6 +32,7 @@ pub(crate) use shelf::{Shelf, TakenOff};
 use crate::closing::Closing;
 use crate::store::{Share, Store};
 use crate::time::Day;
+use crate::view::RevisionLimit;
 use crate::yielding::Sealing;
 
 /// The storage of the sealed days of all views of a program. Clones share it.
@@ -216,8 +216,8 @@ pub(crate) fn commit(
 pub(crate) struct Removal {
     /// Remove the periods before this one.
     pub(crate) before: Option<Day>,
-    /// Remove what closings up to this one have superseded, but keep this many revisions.
-    pub(crate) superseded: Option<(Closing, NonZeroU32)>,
+    /// Remove what closings up to this one have superseded, except these revisions.
+    pub(crate) superseded: Option<(Closing, RevisionLimit)>,
 }
 
 impl Removal {
@@ -226,8 +226,8 @@ impl Removal {
         if let Some(from) = self.before {
             store.remove_before(view, from)?;
         }
-        if let Some((through, revisions)) = self.superseded {
-            store.remove_superseded(view, through, revisions)?;
+        if let Some((through, limit)) = self.superseded {
+            store.remove_superseded(view, through, limit)?;
         }
         Ok(())
     }

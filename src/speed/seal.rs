@@ -139,12 +139,16 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if all != before && self.archive.removes(self.worker, state.prepared.len()) {
             self.removed = all;
             let revisions = state.view.retention().revisions;
+            let calendar = state.view.calendar();
+            let limit = |closing: Closing| {
+                Some((closing, revisions?.limit(calendar, closing.last_closed())))
+            };
             let removal = Removal {
                 before: all.gone.filter(|_| all.gone > before.gone),
                 superseded: all
                     .superseded
                     .filter(|_| all.superseded > before.superseded)
-                    .zip(revisions),
+                    .and_then(limit),
             };
             let view = state.view.name().to_owned();
             drop(state);

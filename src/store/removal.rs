@@ -8,7 +8,6 @@
 //! written while a program runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use super::record::{FileKey, PartState, Record, Sealed};
 use super::view_record::ViewRecord;
 use crate::closing::Closing;
 use crate::time::{Calendar, Day};
-use crate::view::{Retention, RollupsFrom};
+use crate::view::{Retention, RevisionLimit, RollupsFrom};
 
 /// The number of files in one record, so that no record exceeds its size limit.
 const RECORD_FILES: usize = 4_096;
@@ -68,7 +67,7 @@ pub(super) fn records(
         let batches = live::batches(state, layout, &view.name, process);
         let batches = batches.filter(|batch| batch.day >= from).collect();
         // A rebuilt revision is the same revision: its earlier generations are removed in any case.
-        let (files, revised) = superseded(batches, asked.revisions.map_or(u32::MAX, u32::from));
+        let (files, revised) = superseded(batches, revision_limit(agreed, view, asked));
         records.extend(revisions_removed(&view.name, &files, &revised));
     }
     records
@@ -116,8 +115,8 @@ impl Store {
     }
 
     /// Removes revisions that closings up to this one have superseded from this process's part, as
-    /// [`Store::remove_before`] does, and keeps the newest `revisions` of each period. Days that were rebuilt wait for
-    /// the next opening, because their live files are not in order of closing.
+    /// [`Store::remove_before`] does, except those that `limit` keeps of each period. Days that were rebuilt wait for the
+    /// next opening, because their live files are not in order of closing.
     ///
     /// # Errors
     /// As [`Store::remove_before`].
@@ -125,7 +124,7 @@ impl Store {
         &self,
         view: &str,
         through: Closing,
-        revisions: NonZeroU32,
+        limit: RevisionLimit,
     ) -> Result<(), StoreError> {
         let mut manifest = self.manifest();
         let process = self.config.process as u32;
@@ -139,7 +138,7 @@ impl Store {
         let is_settled =
             |batch: &LiveBatch| batch.revision() <= through && !rebuilt.contains(&batch.day);
         let (files, revised) =
-            superseded(batches.into_iter().filter(is_settled).collect(), revisions.get());
+            superseded(batches.into_iter().filter(is_settled).collect(), Some(limit));
         if files.is_empty() {
             return Ok(());
         }
@@ -230,11 +229,21 @@ fn outliving(
     (!is_known).then(|| Record::Outliving { view: view.name.clone(), from })
 }
 
-/// The files of a part that are in none of the newest `revisions` of their periods; and for each period that loses a
-/// revision, the oldest one that is left.
+/// Which revisions of its periods a view keeps, if it is to remove any.
+fn revision_limit(agreed: &Agreed, view: &ViewRecord, asked: Retention) -> Option<RevisionLimit> {
+    let through = agreed.through.get(&view.name)?.last_closed();
+    let calendar = Calendar::new(&view.zone).ok()?.by(view.grain);
+    Some(asked.revisions?.limit(&calendar, through))
+}
+
+/// The files of a part that are in none of the revisions that are kept of their periods; and for each period that loses
+/// a revision, the oldest one that is left.
 ///
 /// Files that other parts supersede may stay: their content is not known here.
-fn superseded(batches: Vec<LiveBatch>, revisions: u32) -> (Vec<FileKey>, Vec<(Day, Closing)>) {
+fn superseded(
+    batches: Vec<LiveBatch>,
+    limit: Option<RevisionLimit>,
+) -> (Vec<FileKey>, Vec<(Day, Closing)>) {
     let mut by_day: BTreeMap<Day, Vec<LiveBatch>> = BTreeMap::new();
     for batch in batches {
         by_day.entry(batch.day).or_default().push(batch);
@@ -242,7 +251,14 @@ fn superseded(batches: Vec<LiveBatch>, revisions: u32) -> (Vec<FileKey>, Vec<(Da
     let (mut files, mut revised) = (Vec::new(), Vec::new());
     for (day, batches) in by_day {
         let closings: BTreeSet<Closing> = batches.iter().map(LiveBatch::revision).collect();
-        let kept: Vec<Closing> = closings.iter().rev().take(revisions as usize).copied().collect();
+        let mut kept: Vec<Closing> = Vec::new();
+        for &closing in closings.iter().rev() {
+            let superseded_by = kept.last().zip(limit);
+            if superseded_by.is_some_and(|(by, limit)| !limit.keeps(kept.len(), by.day)) {
+                break;
+            }
+            kept.push(closing);
+        }
         let mut needed = BTreeSet::new();
         for &closing in &kept {
             let until = batches.iter().filter(|batch| batch.revision() <= closing).cloned();

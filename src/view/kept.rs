@@ -12,14 +12,56 @@ use crate::time::{Calendar, Day, DayRange, Grain};
 pub(crate) struct Retention {
     /// How long a period is kept after its end.
     pub(crate) keep: Option<Duration>,
-    /// How many revisions of a period are kept.
-    pub(crate) revisions: Option<NonZeroU32>,
+    /// Which revisions of a period are kept; all if it is not set.
+    pub(crate) revisions: Option<KeptRevisions>,
     /// How far its event times may be from those of the log, in milliseconds.
     pub(crate) skew_ms: i64,
     /// Which coarser periods are kept as well, by grain.
     pub(crate) rollups: [bool; Grain::ALL.len()],
     /// How long those are kept that have a time of their own, by grain.
     pub(crate) spans: [Option<Duration>; Grain::ALL.len()],
+}
+
+/// Which revisions of a period a view keeps. The newest one always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptRevisions {
+    /// This many of the newest ones.
+    Newest(NonZeroU32),
+    /// Those that counted at some time within this span.
+    Within(Duration),
+}
+
+impl KeptRevisions {
+    /// What is kept when periods are closed through `through`.
+    pub(crate) fn limit(self, calendar: &Calendar, through: Day) -> RevisionLimit {
+        match self {
+            KeptRevisions::Newest(number) => RevisionLimit::Newest(number),
+            KeptRevisions::Within(span) => RevisionLimit::SupersededFrom(match through {
+                // The end of the period that contains the end of time has no date.
+                Day::MAX => Day::MIN,
+                through => calendar.first_open(calendar.end_of(through), span),
+            }),
+        }
+    }
+}
+
+/// Which revisions of a period are kept at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RevisionLimit {
+    /// This many of the newest ones.
+    Newest(NonZeroU32),
+    /// Those that this closed period or a later one superseded.
+    SupersededFrom(Day),
+}
+
+impl RevisionLimit {
+    /// Whether a revision is kept that `newer` ones follow, of which `by` superseded it.
+    pub(crate) fn keeps(self, newer: usize, by: Day) -> bool {
+        match self {
+            RevisionLimit::Newest(number) => newer < number.get() as usize,
+            RevisionLimit::SupersededFrom(from) => by >= from,
+        }
+    }
 }
 
 impl Retention {

@@ -442,6 +442,42 @@ fn old_revisions_go_while_the_engine_runs() {
 }
 
 #[test]
+fn revisions_go_a_while_after_they_were_superseded() {
+    for workers in 1..=2 {
+        let storage = Memory::default();
+        let keep = |view: View| view.keep_revisions_for(Duration::from_secs(3 * 86_400));
+        let started = Started::new(&storage, 100, workers, keep);
+        for day in 100..110 {
+            started.push((0..10).map(|n| day * DAY + n));
+            started.push((0..10).map(|n| (day - 1) * DAY + n));
+            started.seal_before(day + 1);
+        }
+        // The last three closed days superseded a revision of the day before each of them.
+        until("three old ones are left", || files(&storage) == (11 + 3) * workers);
+        let answered = |started: &Started| {
+            let past = |day| started.days(rows().revision(Revision::At(Day(day))));
+            let as_of = past(106).unwrap();
+            assert_eq!(
+                as_of.iter().rev().take(2).copied().collect::<Vec<_>>(),
+                [(106, 10), (105, 20)]
+            );
+            let error = past(105).unwrap_err();
+            assert!(matches!(error, AskError::Superseded { .. }), "{error}");
+        };
+        answered(&started);
+        started.running.finish().unwrap();
+        // Another run keeps the same ones, and a shorter time takes effect when the folder is opened.
+        let started = Started::new(&storage, 110, workers, keep);
+        answered(&started);
+        started.running.finish().unwrap();
+        let keep = |view: View| view.keep_revisions_for(Duration::ZERO);
+        let started = Started::new(&storage, 110, workers, keep);
+        assert_eq!(files(&storage), 11 * workers);
+        started.running.finish().unwrap();
+    }
+}
+
+#[test]
 fn the_log_is_shortened_while_the_engine_runs() {
     for workers in 1..=3 {
         let storage = Memory::default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::store::{Failure, Faulty, Packing};
-use crate::view::Retention;
+use crate::view::{KeptRevisions, Retention};
 
 /// Closings, each with the days and their values (the same for each key) that it revises.
 const CLOSINGS: [(i32, &[(i32, i64)]); 6] = [
@@ -290,15 +290,18 @@ fn what_was_committed_survives_a_crash_at_any_operation() {
 
 #[test]
 fn what_is_kept_survives_a_crash_at_any_operation_while_the_rest_is_removed() {
-    let keeps = |days: u64, revisions| Retention {
-        keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
-        revisions: NonZeroU32::new(revisions),
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let keeps = |keep: u64, revisions| Retention {
+        keep: (keep > 0).then(|| days(keep)),
+        revisions,
         ..Retention::default()
     };
+    let newest = NonZeroU32::new(1).map(KeptRevisions::Newest);
     let none = Packing::default();
-    crash_at_any_operation(keeps(2, 1), none, 2);
-    crash_at_any_operation(keeps(0, 1), none, 7);
-    crash_at_any_operation(keeps(4, 0), none, 7);
+    crash_at_any_operation(keeps(2, newest), none, 2);
+    crash_at_any_operation(keeps(0, newest), none, 7);
+    crash_at_any_operation(keeps(0, Some(KeptRevisions::Within(days(1)))), none, 7);
+    crash_at_any_operation(keeps(4, None), none, 7);
 }
 
 /// Every file moves, as soon as one more day is closed; with `revisions`, packs are written again.
@@ -307,7 +310,8 @@ const ALL_MOVE: Packing = Packing { newest: 1, least: 1 };
 #[test]
 fn what_is_packed_survives_a_crash_at_any_operation() {
     crash_at_any_operation(Retention::default(), ALL_MOVE, 1);
-    let revisions = Retention { revisions: NonZeroU32::new(1), ..Retention::default() };
+    let revisions = NonZeroU32::new(1).map(KeptRevisions::Newest);
+    let revisions = Retention { revisions, ..Retention::default() };
     crash_at_any_operation(revisions, ALL_MOVE, 3);
 }
 

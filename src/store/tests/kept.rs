@@ -6,13 +6,16 @@ use std::time::Duration;
 use super::*;
 use crate::closing::Closing;
 use crate::time::DayRange;
-use crate::view::Retention;
+use crate::view::{KeptRevisions, Retention};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn open(memory: &Memory, keep: Option<Duration>, revisions: u32) -> Vec<Store> {
-    let retention =
-        Retention { keep, revisions: NonZeroU32::new(revisions), ..Retention::default() };
+    let revisions = NonZeroU32::new(revisions).map(KeptRevisions::Newest);
+    open_with(memory, Retention { keep, revisions, ..Retention::default() })
+}
+
+fn open_with(memory: &Memory, retention: Retention) -> Vec<Store> {
     let config = |process| StoreConfig {
         retention: [("v".to_owned(), retention)].into(),
         ..config(process, 2)
@@ -108,6 +111,20 @@ fn old_revisions_go_and_are_refused() {
     assert_eq!(files(&memory).len(), 8);
     assert!(at(&stores[0], 12).is_err() && at(&stores[0], 13).is_ok());
     assert_eq!(rows(&stores[0])[&(Day(10), 3)], 1013);
+}
+
+#[test]
+fn revisions_go_a_while_after_they_were_superseded() {
+    // Day 10 was superseded with days 12 and 13, day 11 with day 13.
+    for (span, left) in [(30 * DAY, 14), (2 * DAY, 14), (DAY, 12), (Duration::ZERO, 8)] {
+        let memory = folder();
+        let revisions = Some(KeptRevisions::Within(span));
+        let stores = open_with(&memory, Retention { revisions, ..Retention::default() });
+        assert_eq!(files(&memory).len(), left, "{span:?}");
+        assert_eq!(at(&stores[0], 11).is_ok(), left > 12, "{span:?}");
+        assert_eq!(at(&stores[0], 12).is_ok(), left > 8, "{span:?}");
+        assert_eq!(rows(&stores[0])[&(Day(10), 3)], 1013);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::closing::Closing;
 use crate::store::Packing;
 use crate::time::DayRange;
-use crate::view::Retention;
+use crate::view::{KeptRevisions, Retention, RevisionLimit};
 
 const PACKING: Packing = Packing { newest: 2, least: 3 };
 
@@ -23,7 +23,10 @@ fn open(memory: &Memory) -> Store {
 }
 
 fn revisions(revisions: u32) -> Retention {
-    Retention { revisions: NonZeroU32::new(revisions), ..Retention::default() }
+    Retention {
+        revisions: NonZeroU32::new(revisions).map(KeptRevisions::Newest),
+        ..Retention::default()
+    }
 }
 
 /// A closed day with its closing as the value.
@@ -132,7 +135,9 @@ fn a_pack_that_is_mostly_superseded_is_written_again() {
     assert_eq!(rows(&store), expected);
     // While the program runs, superseded files in a pack are gaps.
     (10..14).for_each(|day| seal_day(&store, day, day + 20));
-    store.remove_superseded("v", Closing::of(Day(33)), NonZeroU32::MIN).unwrap();
+    store
+        .remove_superseded("v", Closing::of(Day(33)), RevisionLimit::Newest(NonZeroU32::MIN))
+        .unwrap();
     assert_eq!(names(&memory, "packs"), ["2.pack"]);
     assert_eq!(rows(&store)[&(Day(13), 3)], 33);
 }

@@ -41,7 +41,7 @@ pub use section::Text;
 pub use sink::{SinkConfig, SinkUrl};
 pub use source::{ColumnType, SourceConfig};
 pub use table::{TableConfig, TableRows};
-pub use view::ViewConfig;
+pub use view::{Revisions, ViewConfig};
 
 use features::needs;
 use section::Section;

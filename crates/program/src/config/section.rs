@@ -189,6 +189,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether the value of a key is a text.
+    pub(crate) fn is_text(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     /// Whether the value of a key is a table.
     pub(crate) fn is_table(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))

@@ -8,6 +8,15 @@ use dayfold::time::{Grain, parse_duration};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Which revisions of a period are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revisions {
+    /// This many of the newest ones.
+    Newest(NonZeroU32),
+    /// Those that were superseded within this time, and the newest one.
+    Within(Duration),
+}
+
 /// A view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewConfig {
@@ -25,8 +34,8 @@ pub struct ViewConfig {
     pub grace: Option<Duration>,
     /// How long a period is kept after its end; for ever if it is not set.
     pub keep: Option<Duration>,
-    /// How many revisions of a period are kept; all if it is not set.
-    pub revisions: Option<NonZeroU32>,
+    /// Which revisions of a period are kept; all if it is not set.
+    pub revisions: Option<Revisions>,
     /// The condition of its events.
     pub filter: Option<Text>,
     /// Its key: names and expressions.
@@ -189,14 +198,20 @@ fn misfit(rollups: &[(Grain, Option<Duration>)], keep: Option<Duration>) -> Opti
     })
 }
 
-/// How many revisions of a period are kept: at least the one that counts.
-fn revisions(section: &Section<'_>) -> Result<Option<NonZeroU32>, FileError> {
+/// Which revisions of a period are kept: at least the one that counts.
+fn revisions(section: &Section<'_>) -> Result<Option<Revisions>, FileError> {
+    if section.is_text("revisions") {
+        return Ok(section.duration("revisions")?.map(Revisions::Within));
+    }
     let Some(number) = section.integer("revisions")? else { return Ok(None) };
     let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
-    number.map(Some).ok_or_else(|| {
-        section
-            .error("revisions", "expected a whole number, 1 or more: 1 is only the one that counts")
-    })
+    let error = || {
+        section.error(
+            "revisions",
+            "expected a whole number, 1 or more (1 is only the one that counts), or a duration such as \"30d\"",
+        )
+    };
+    number.map(|number| Some(Revisions::Newest(number))).ok_or_else(error)
 }
 
 /// Whether the file has a view of this name.

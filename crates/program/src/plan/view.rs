@@ -10,7 +10,7 @@ use dayfold::view::View;
 
 use super::measure;
 use super::values::{fitting, value};
-use crate::config::{Config, FileError, Text, ViewConfig};
+use crate::config::{Config, FileError, Revisions, Text, ViewConfig};
 use crate::expr::{Cell, ExprError, Expression, Row, RowError, Scope, Type};
 
 /// How a view uses a row of one source.
@@ -228,9 +228,11 @@ fn define(
     if let Some(keep) = view.keep {
         known = known.keep(keep);
     }
-    if let Some(revisions) = view.revisions {
-        known = known.keep_revisions(revisions);
-    }
+    known = match view.revisions {
+        Some(Revisions::Newest(number)) => known.keep_revisions(number),
+        Some(Revisions::Within(span)) => known.keep_revisions_for(span),
+        None => known,
+    };
     let known = known.defined_as(&words(config, view, &measures));
     let keys: Vec<&str> = view.key.iter().map(|(name, _)| name.value.as_str()).collect();
     let mut definition = ViewDef::new(known, columns);

@@ -16,6 +16,8 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 const NAME: &str = "to_char";
+/// The bytes of a template, at most: it is written for up to 8,192 rows at once.
+const TEMPLATE_MAX: usize = 1_024;
 /// The width to which names of months and days are filled with blanks: that of the longest one.
 const NAME_WIDTH: usize = 9;
 /// The Julian day before the first day of the year 1.
@@ -269,6 +271,12 @@ impl Field {
 
 impl Template {
     fn read(text: &str) -> Result<Template> {
+        if text.len() > TEMPLATE_MAX {
+            return exec_err!(
+                "the template of to_char has {} bytes: expected at most {TEMPLATE_MAX}",
+                text.len()
+            );
+        }
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -454,5 +462,7 @@ mod tests {
             assert!(error.contains("does not write the pattern"), "{template}: {error}");
         }
         assert_eq!(write("\"AD \"YYYY", NaiveDateTime::default()), "AD 1970");
+        let long = Template::read(&"YYYY".repeat(1_000)).unwrap_err().to_string();
+        assert!(long.contains("has 4000 bytes: expected at most 1024"), "{long}");
     }
 }

@@ -58,8 +58,8 @@ pub(super) async fn read(
         return Ok(vec![fetch]);
     }
     // Plans are kept by their text alone.
-    let is_typed = parameters::decide(types);
-    if let Some(kept) = statement::kept(sql.inner(), text).filter(|_| !is_typed) {
+    let has_casts = parameters::has_casts(types);
+    if let Some(kept) = statement::kept(sql.inner(), text).filter(|_| !has_casts) {
         return Ok(vec![Command::Select(Box::new(kept))]);
     }
     let mut commands = Vec::new();
@@ -67,7 +67,7 @@ pub(super) async fn read(
         commands.push(command(sql, parameters::typed(statement, types)).await?);
     }
     if let [Command::Select(statement)] = &commands[..]
-        && !is_typed
+        && !has_casts
     {
         statement.keep(text);
     }

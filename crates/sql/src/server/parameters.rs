@@ -21,8 +21,8 @@ use super::error::of_code;
 /// A decimal has no more digits than this on either side of the point.
 const EXPONENT_MAX: u32 = 60;
 
-/// The type with which a statement reads a parameter that the client sends with this one, unless the place of the
-/// parameter decides. A number with a fraction must not become the integer with which the statement compares it.
+/// The type to which a statement casts a parameter that the client sends with this one. Without the cast, a number with
+/// a fraction would become an integer if the statement compares it with one.
 fn read_as(sent: &Type) -> Option<SqlType> {
     let (precision, scale) = DECIMAL;
     match *sent {
@@ -35,8 +35,8 @@ fn read_as(sent: &Type) -> Option<SqlType> {
     }
 }
 
-/// Whether statements with parameters of these types are planned differently from those without types.
-pub(super) fn decide(types: &[Option<Type>]) -> bool {
+/// Whether a statement casts parameters of these types.
+pub(super) fn has_casts(types: &[Option<Type>]) -> bool {
     types.iter().flatten().any(|sent| read_as(sent).is_some())
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn numbers_with_a_fraction_keep_their_types() {
         let types = [Some(Type::FLOAT8), None, Some(Type::NUMERIC), Some(Type::INT8)];
-        assert!(decide(&types) && !decide(&types[3..]));
+        assert!(has_casts(&types) && !has_casts(&types[3..]));
         let found = read("SELECT $1 FROM t WHERE a < $2 AND (b = $3 OR c IN ($4, $1))", &types);
         let expect = "SELECT CAST($1 AS DOUBLE PRECISION) FROM t WHERE a < $2 AND \
                       (b = CAST($3 AS NUMERIC(38,9)) OR c IN ($4, CAST($1 AS DOUBLE PRECISION)))";
