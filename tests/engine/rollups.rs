@@ -300,6 +300,7 @@ fn a_damaged_day_keeps_its_rollups_from_being_made_until_it_is_repaired_and_noth
     let started = Started::new(&storage, 1, 0);
     started.push(events());
     started.seal_before(DAYS);
+    started.wait_rollups(ALL);
     drop(started.pusher);
     started.running.finish().unwrap();
 

@@ -150,8 +150,19 @@ def numbers(connection):
             assert count(f"delay_sum > {form}", half) == count("delay_sum > 0.5") > 0
             product = connection.execute(f"SELECT {form} * flights FROM by_carrier WHERE flights = 1 LIMIT 1", (few,))
             assert product.fetchone() == (few,), (form, number)
+            assert count(f"delay_sum > {form}", number("0.05")) == count("delay_sum > 0.05"), (form, number)
+            limited = connection.execute(f"SELECT flights FROM by_carrier WHERE flights > {form} LIMIT {form}", (one, number("3")))
+            assert len(limited.fetchall()) == 3
         assert count(f"delay_sum > {form}", 5) == count("delay_sum > 5") > 0
+        for text in ("0.05", "-1.25E-2", "0.00", "1E-9", "99999999999999999999.123456789", "1E+28"):
+            found = connection.execute(f"SELECT {form} + 0", (Decimal(text),)).fetchone()[0]
+            assert found == Decimal(text), (form, text, found)
     refused("22003", lambda: count("flights < %s", Decimal("1.0000000001")))
+    refused("22003", lambda: count("flights < %s", Decimal("1E+30")))
+    refused("22P02", lambda: count("flights < %s", Decimal("NaN")))
+    # A text beside decimals is a decimal.
+    assert count("delay_sum > %s", "1e-2") == count("delay_sum > 0.01")
+    refused("22003", lambda: count("delay_sum > %s", "337.00000000001"))
 
 
 def cancelled(connection):
@@ -193,6 +204,15 @@ async def async_pg(expected):
         async for row in connection.cursor("SELECT flights FROM by_carrier", prefetch=50):
             total += row["flights"]
     assert total == ALL, total
+    # It gives no types, so that decimals have that of the column.
+    for text in ("0.05", "1E+20", "12345678901234567890123", "-99999999999999999999.123456789"):
+        found = await connection.fetchval("SELECT delay_sum + $1 - delay_sum FROM by_carrier LIMIT 1", Decimal(text))
+        assert found == Decimal(text), (text, found)
+    try:
+        await connection.fetchval("SELECT count(*) FROM by_carrier WHERE delay_sum = $1", Decimal("1E-10"))
+        raise AssertionError("it was let through")
+    except asyncpg.PostgresError as error:
+        assert error.sqlstate == "22003", error
     try:
         await connection.execute("DROP TABLE by_carrier")
         raise AssertionError("it was let through")

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use chrono::{Datelike, NaiveDateTime, Timelike};
+use chrono::{Datelike, NaiveDateTime, TimeZone, Timelike};
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, AsArray, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -64,7 +65,7 @@ impl ScalarUDFImpl for ToChar {
                 Some(text) => {
                     let template = Template::read(text)?;
                     let times = times_of(times, rows)?;
-                    times.into_iter().map(|time| Some(template.write(&time?))).collect()
+                    times.into_iter().map(|time| template.write(&time?)).collect()
                 }
             },
             ColumnarValue::Array(templates) => {
@@ -72,7 +73,12 @@ impl ScalarUDFImpl for ToChar {
                 let templates = templates.as_string::<i32>().iter();
                 let written = templates.zip(times_of(times, rows)?).map(|(template, time)| {
                     let (Some(template), Some(time)) = (template, time) else { return Ok(None) };
-                    Ok(Some(Template::read(template)?.write(&time)))
+                    if template.contains('%') {
+                        return exec_err!(
+                            "to_char has the template '{template}': a format with % has to be a constant"
+                        );
+                    }
+                    Ok(Template::read(template)?.write(&time))
                 });
                 written.collect::<Result<StringArray>>()?
             }
@@ -91,9 +97,17 @@ fn times_of(values: &ColumnarValue, rows: usize) -> Result<Vec<Option<NaiveDateT
     {
         return exec_err!("to_char writes dates and times, not values of {}", values.data_type());
     }
+    let zone = match values.data_type() {
+        DataType::Timestamp(_, Some(zone)) => Some(zone.parse::<Tz>()?),
+        _ => None,
+    };
+    // A cast from one zone to none keeps UTC.
     let times = cast(&values, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-    let times = times.as_primitive::<TimestampMicrosecondType>().iter();
-    Ok(times.map(|time| time.and_then(timestamp_us_to_datetime)).collect())
+    let times = times.as_primitive::<TimestampMicrosecondType>().iter().map(|time| {
+        let time = timestamp_us_to_datetime(time?)?;
+        Some(zone.map_or(time, |zone| zone.from_utc_datetime(&time).naive_local()))
+    });
+    Ok(times.collect())
 }
 
 /// What stands for a part of a date or time.
@@ -174,6 +188,10 @@ const UNKNOWN: [&str; 16] = [
     "B.C.", "AD", "BC",
 ];
 
+/// What may follow a pattern. `SP` has no effect.
+const ENDINGS: [(&str, Option<Case>); 3] =
+    [("TH", Some(Case::Upper)), ("th", Some(Case::Lower)), ("SP", None)];
+
 /// Upper or lower case, or the first letter alone is upper case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
@@ -238,10 +256,15 @@ impl Field {
             _ => (i64::from(year) % 10i64.pow(digits), digits as usize),
         };
         let days = i64::from(time.ordinal0());
+        // The year before the year 1 is 1 BC, and has this number.
+        let before = |year: i32| if year > 0 { year } else { 1 - year };
         let (number, digits) = match self {
-            Field::Year(digits) => return last(time.year(), digits),
-            Field::IsoYear(digits) => return last(time.iso_week().year(), digits),
-            Field::Century => ((i64::from(time.year()) + 99).div_euclid(100), 2),
+            Field::Year(digits) => return last(before(time.year()), digits),
+            Field::IsoYear(digits) => return last(before(time.iso_week().year()), digits),
+            Field::Century => {
+                let century = (i64::from(before(time.year())) + 99) / 100;
+                if time.year() > 0 { (century, 2) } else { (-century, 3) }
+            }
             Field::Quarter => (i64::from(time.month0() / 3 + 1), 1),
             Field::Month => (i64::from(time.month()), 2),
             Field::Week => (days / 7 + 1, 2),
@@ -288,27 +311,27 @@ impl Template {
                     parts.push(Part::Text(std::mem::take(&mut plain)));
                 }
                 rest = &at[pattern.len()..];
-                let ordinal = [("TH", Case::Upper), ("th", Case::Lower)].into_iter();
-                let mut ordinal = ordinal.filter(|(ending, _)| rest.starts_with(ending));
-                let ordinal = ordinal.next();
-                rest = &rest[ordinal.map_or(0, |(ending, _)| ending.len())..];
-                let ordinal = ordinal.map(|(_, case)| case);
+                let ending = ENDINGS.iter().find(|(ending, _)| rest.starts_with(ending));
+                rest = &rest[ending.map_or(0, |(ending, _)| ending.len())..];
+                let ordinal = ending.and_then(|(_, case)| *case);
                 parts.push(Part::Field { field, case, is_filled, ordinal });
+                continue;
+            }
+            if !is_filled {
+                // Before anything else than a pattern, it has no effect.
+                rest = at;
                 continue;
             }
             rest = &rest[first.len_utf8()..];
             match first {
                 // Text in quotes is no pattern.
                 '"' => {
-                    let mut escaped = false;
-                    let end = rest.find(|c| {
-                        let is_end = c == '"' && !escaped;
-                        escaped = c == '\\' && !escaped;
-                        is_end
-                    });
-                    let end = end.unwrap_or(rest.len());
-                    plain.push_str(&rest[..end].replace("\\\"", "\"").replace("\\\\", "\\"));
-                    rest = rest.get(end + 1..).unwrap_or_default();
+                    let mut quoted = rest.chars();
+                    while let Some(next) = quoted.next().filter(|next| *next != '"') {
+                        // A backslash stands before a character that is text in any case.
+                        plain.extend(if next == '\\' { quoted.next() } else { Some(next) });
+                    }
+                    rest = quoted.as_str();
                 }
                 '\\' if rest.starts_with('"') => {
                     plain.push('"');
@@ -323,7 +346,11 @@ impl Template {
         Ok(Template(parts))
     }
 
-    fn write(&self, time: &NaiveDateTime) -> String {
+    /// The text of a time; nothing if the template is empty.
+    fn write(&self, time: &NaiveDateTime) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
         let mut written = String::new();
         for part in &self.0 {
             match part {
@@ -344,7 +371,7 @@ impl Template {
                 }
             }
         }
-        written
+        Some(written)
     }
 }
 
@@ -388,7 +415,7 @@ mod tests {
     use super::*;
 
     fn write(template: &str, time: NaiveDateTime) -> String {
-        Template::read(template).unwrap().write(&time)
+        Template::read(template).unwrap().write(&time).unwrap()
     }
 
     /// The texts are those of PostgreSQL 15.
@@ -453,6 +480,9 @@ mod tests {
             "DEC Dec december  Thursday  AM",
         ),
         ("Yyyy Dd", "3013 77", "0020 55"),
+        ("FM DD FMx FM\"x\"DD", " 09 x x09", " 31 x x31"),
+        ("DDSP DDSPth DDTHTH", "09 09th 09THTH", "31 31th 31STTH"),
+        ("\"\\Y\\é\"YY", "Yé13", "Yé20"),
     ];
 
     #[test]

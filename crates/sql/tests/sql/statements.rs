@@ -286,6 +286,17 @@ async fn dates_are_written_by_templates_of_postgresql() {
             "Wednesday, 01st May, 09:07 am",
         ),
         ("SELECT to_char(DATE '2024-05-01', t) FROM (VALUES ('IYYY-\"W\"IW')) AS v(t)", "2024-W18"),
+        (
+            "SELECT bool_and(to_char(hour AT TIME ZONE 'America/New_York', 'HH24')::int = \
+             extract(hour FROM hour AT TIME ZONE 'America/New_York')) FROM hours",
+            "true",
+        ),
+        (
+            "SELECT count(*) > 0 FROM hours WHERE to_char(hour AT TIME ZONE 'America/New_York', 'DD') <> to_char(hour, 'DD')",
+            "true",
+        ),
+        ("SELECT to_char(DATE '0001-01-01' - 400, 'YYYY CC')", "0002 -01"),
+        ("SELECT to_char(DATE '2024-05-01', '') IS NULL", "true"),
         // A format of DataFusion.
         ("SELECT to_char(DATE '2024-05-01', '%d.%m.%y')", "01.05.24"),
     ] {
