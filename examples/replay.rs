@@ -46,22 +46,23 @@ use table::Table;
 /// With `--data`, the log keeps this event.
 fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, String> {
     let (keys, numbers) = (options.key.len(), options.value.len());
-    let mut wrong = None;
-    let number = |(at, name): (usize, &String)| {
-        let read = values.read(row.field(keys + at), options.bad_value_is_null());
-        let read = read.map_err(|error| format!("'{name}': {error}"));
-        read.unwrap_or_else(|error| {
-            wrong.get_or_insert(error);
-            None
-        })
-    };
-    // Empty cells are not counted.
-    let distinct = (keys + numbers..keys + numbers + options.distinct.len())
-        .map(|at| Some(row.field(at)).filter(|cell| !cell.is_empty()).into());
-    let numbers = options.value.iter().enumerate().map(number).map(RowValue::from);
-    let key = (0..keys).map(|at| row.field(at).into());
-    let event = Event::new(row.time(), key.chain(numbers).chain(distinct));
-    wrong.map_or(Ok(event), Err)
+    let mut event = Event::builder(row.time());
+    (0..keys).for_each(|at| event.push(row.field(at)));
+    for (at, name) in options.value.iter().enumerate() {
+        match values.read(row.field(keys + at), options.bad_value_is_null()) {
+            Ok(Some(number)) => event.push(number),
+            Ok(None) => event.push(RowValue::Null),
+            Err(error) => return Err(format!("'{name}': {error}")),
+        }
+    }
+    for at in keys + numbers..keys + numbers + options.distinct.len() {
+        match row.field(at) {
+            // Empty cells are not counted.
+            [] => event.push(RowValue::Null),
+            cell => event.push(cell),
+        }
+    }
+    Ok(event.finish())
 }
 
 /// The name under which the data folder keeps the name of the file.

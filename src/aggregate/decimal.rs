@@ -49,7 +49,33 @@ const WHOLE_DIGITS: usize = 18;
 )]
 pub struct Decimal {
     units: i128,
-    scale: u8,
+    scale: Scale,
+}
+
+/// Digits after the point, in eight bytes instead of one: a processor waits for a number that is moved as a whole right
+/// after it was made, unless all of its bytes were written.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", from = "u8")]
+struct Scale(u64);
+
+impl From<u8> for Scale {
+    #[inline]
+    fn from(digits: u8) -> Scale {
+        Scale(digits.into())
+    }
+}
+
+impl From<Scale> for u8 {
+    #[inline]
+    fn from(scale: Scale) -> u8 {
+        scale.0 as u8
+    }
+}
+
+impl fmt::Debug for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Decimal {
@@ -60,14 +86,14 @@ impl Decimal {
     #[inline]
     pub fn from_scaled(units: i64, digits: u8) -> Decimal {
         assert!(digits <= UNIT_DIGITS, "{digits} digits after the point: at most 9 are allowed");
-        Decimal { units: i128::from(units) * i128::from(step(digits)), scale: digits }
+        Decimal { units: i128::from(units) * i128::from(step(digits)), scale: digits.into() }
     }
 
     /// The number of this many billionths. The `scale` only sets how many digits after the point are printed, 9 at
     /// most. See [`Decimal::from_scaled`] for a number of cents.
     #[inline]
     pub fn from_billionths(billionths: i128, scale: u8) -> Decimal {
-        Decimal { units: billionths, scale: scale.min(UNIT_DIGITS) }
+        Decimal { units: billionths, scale: scale.min(UNIT_DIGITS).into() }
     }
 
     /// Reads a number exactly: `[+-]?digits[.digits][e[+-]digits]`, with digits on at least one side of the point, and
@@ -111,7 +137,7 @@ impl Decimal {
     /// Digits after the point as written, 0 to 9.
     #[inline]
     pub fn scale(self) -> u8 {
-        self.scale
+        self.scale.into()
     }
 
     /// The number with exactly `scale` digits after the point: zeros are added, or the number is rounded half to even.
@@ -240,13 +266,13 @@ fn short(text: &[u8]) -> Option<Decimal> {
     let (below, scale) = match rest {
         [] => (0, 0),
         [b'.', fraction @ ..] => match small(fraction, usize::from(UNIT_DIGITS))? {
-            (value, []) => (value * step(fraction.len() as u8), fraction.len() as u8),
+            (value, []) => (value * step(fraction.len() as u8), fraction.len() as u64),
             _ => return None,
         },
         _ => return None,
     };
     let units = i128::from(whole) * i128::from(UNITS_PER_ONE) + i128::from(below);
-    Some(Decimal { units: if negative { -units } else { units }, scale })
+    Some(Decimal { units: if negative { -units } else { units }, scale: Scale(scale) })
 }
 
 /// The value of the one to `most` digits that a text begins with, and the rest.
@@ -273,7 +299,7 @@ fn long(text: &[u8]) -> Result<Rounded, DecimalError> {
     let cut = number.cut(i64::from(UNIT_DIGITS));
     // At most 10²⁷: 18 digits before the point, and 9 after it that round up.
     let units = cut.half_even() as i128;
-    let scale = number.decimals().min(u64::from(UNIT_DIGITS)) as u8;
+    let scale = Scale(number.decimals().min(u64::from(UNIT_DIGITS)));
     let value = Decimal { units: if number.negative { -units } else { units }, scale };
     Ok(Rounded { value, is_exact: cut.is_exact() })
 }
@@ -293,7 +319,7 @@ fn raise(digits: &mut Vec<u8>) {
 impl fmt::Display for Decimal {
     /// With as many digits after the point as written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.to_scale_string(self.scale))
+        f.pad(&self.to_scale_string(self.scale()))
     }
 }
 
@@ -309,7 +335,7 @@ macro_rules! from_integer {
         impl From<$type> for Decimal {
             #[inline]
             fn from(value: $type) -> Decimal {
-                Decimal { units: i128::from(value) * i128::from(UNITS_PER_ONE), scale: 0 }
+                Decimal { units: i128::from(value) * i128::from(UNITS_PER_ONE), scale: Scale(0) }
             }
         }
     )* };

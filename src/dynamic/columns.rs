@@ -75,6 +75,11 @@ impl Columns {
     }
 
     #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<&Column> {
+        self.0.get(at)
+    }
+
+    #[inline]
     pub(super) fn kind(&self, at: usize) -> Option<Kind> {
         self.0.get(at).map(|column| column.kind)
     }

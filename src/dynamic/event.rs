@@ -33,9 +33,16 @@ pub struct Event {
 impl Event {
     /// An event with these values, in the order of the columns.
     pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = RowValue<'a>>) -> Event {
-        let mut packing = Packing { inline: [0; INLINE], len: 0, heap: Vec::new() };
-        values.into_iter().for_each(|value| put(&value, &mut packing));
-        Event { time, values: packing.end() }
+        let mut event = Event::builder(time);
+        values.into_iter().for_each(|value| event.push(value));
+        event.finish()
+    }
+
+    /// An event whose values are added one after the other.
+    #[inline]
+    pub fn builder(time: EventTime) -> EventBuilder {
+        let values = Packing { inline: [0; INLINE], len: 0, heap: Vec::new() };
+        EventBuilder { time, values }
     }
 
     /// When it happened.
@@ -69,6 +76,38 @@ impl fmt::Debug for Event {
     }
 }
 
+/// An [`Event`] that is being made: faster than a list of values, if their kinds are known where they are added.
+///
+/// ```
+/// use dayfold::dynamic::{Event, RowValue};
+///
+/// let mut event = Event::builder(1_000);
+/// event.push("UA");
+/// event.push(-7i64);
+/// event.push(RowValue::Null);
+/// assert_eq!(event.finish(), Event::new(1_000, ["UA".into(), (-7i64).into(), RowValue::Null]));
+/// ```
+#[derive(Debug)]
+pub struct EventBuilder {
+    time: EventTime,
+    values: Packing,
+}
+
+impl EventBuilder {
+    /// Adds the value of the next column.
+    // Where the kind of the value is known, only the branch of this kind remains.
+    #[inline(always)]
+    pub fn push<'a>(&mut self, value: impl Into<RowValue<'a>>) {
+        put(value.into(), &mut self.values);
+    }
+
+    /// The event.
+    #[inline]
+    pub fn finish(self) -> Event {
+        Event { time: self.time, values: self.values.end() }
+    }
+}
+
 const CHECKED: &str = "the values of an event were checked";
 
 /// Fills the columns of a row, one after the other.
@@ -81,6 +120,24 @@ impl<'e> Takes<'e> for Filling<'_, 'e> {
     #[inline(always)]
     fn take(&mut self, value: RowValue<'e>) {
         self.row.set(self.at, value);
+        self.at += 1;
+    }
+
+    #[inline(always)]
+    fn decimal(&mut self, billionths: i128, scale: u8) {
+        self.row.set_decimal(self.at, billionths, scale);
+        self.at += 1;
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &'e [u8]) {
+        self.row.set_bytes(self.at, bytes);
+        self.at += 1;
+    }
+
+    #[inline(always)]
+    fn text(&mut self, text: &'e str) {
+        self.row.set_text(self.at, text);
         self.at += 1;
     }
 }
@@ -113,6 +170,7 @@ impl Packed {
 }
 
 /// Bytes while they are collected: inline, as long as they are few.
+#[derive(Debug)]
 struct Packing {
     inline: [u8; INLINE],
     len: usize,
@@ -156,6 +214,7 @@ impl Packing {
         self.heap.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn end(self) -> Packed {
         match self.heap.is_empty() {
             true => Packed::Inline { len: self.len as u8, bytes: self.inline },
@@ -187,12 +246,12 @@ const TIMESTAMP: u8 = 6;
 const TEXT: u8 = 7;
 const BYTES: u8 = 8;
 
-#[inline]
-fn put(value: &RowValue<'_>, out: &mut Packing) {
+#[inline(always)]
+fn put(value: RowValue<'_>, out: &mut Packing) {
     match value {
         RowValue::Null => out.extend(&[NULL]),
-        RowValue::Boolean(is_so) => out.extend(&[if *is_so { TRUE } else { FALSE }]),
-        RowValue::Integer(number) => put_number([SHORT, LONG], *number, out),
+        RowValue::Boolean(is_so) => out.extend(&[if is_so { TRUE } else { FALSE }]),
+        RowValue::Integer(number) => put_number([SHORT, LONG], number, out),
         RowValue::Decimal(number) => {
             let tags = [SHORT_DECIMAL, LONG_DECIMAL].map(|tag| tag + number.scale());
             put_number(tags, number.billionths(), out);
@@ -200,7 +259,7 @@ fn put(value: &RowValue<'_>, out: &mut Packing) {
         RowValue::Date(day) => out.tagged(DATE, day.0.to_le_bytes()),
         RowValue::Timestamp(time) => out.tagged(TIMESTAMP, time.to_le_bytes()),
         RowValue::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
-        RowValue::Bytes(bytes) => put_bytes(BYTES, bytes, out),
+        RowValue::Bytes(bytes) => put_bytes(BYTES, &bytes, out),
     }
 }
 
@@ -232,6 +291,21 @@ struct NoValues;
 /// What becomes of a value that was read.
 trait Takes<'a> {
     fn take(&mut self, value: RowValue<'a>);
+
+    #[inline(always)]
+    fn decimal(&mut self, billionths: i128, scale: u8) {
+        self.take(RowValue::Decimal(Decimal::from_billionths(billionths, scale)));
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &'a [u8]) {
+        self.take(RowValue::Bytes(Cow::Borrowed(bytes)));
+    }
+
+    #[inline(always)]
+    fn text(&mut self, text: &'a str) {
+        self.take(RowValue::Text(Cow::Borrowed(text)));
+    }
 }
 
 impl<'a, F: FnMut(RowValue<'a>)> Takes<'a> for F {
@@ -259,18 +333,14 @@ fn take<'a>(rest: &mut &'a [u8], to: &mut impl Takes<'a>) -> Result<bool, NoValu
         TIMESTAMP => to.take(RowValue::Timestamp(i64::from_le_bytes(array(rest)?))),
         TEXT => {
             let text = std::str::from_utf8(bytes(rest)?).map_err(|_| NoValues)?;
-            to.take(RowValue::Text(Cow::Borrowed(text)));
+            to.text(text);
         }
-        BYTES => to.take(RowValue::Bytes(Cow::Borrowed(bytes(rest)?))),
+        BYTES => to.bytes(bytes(rest)?),
         SHORT_DECIMAL..=25 => {
-            let billionths = i64::from_le_bytes(array(rest)?).into();
-            let number = Decimal::from_billionths(billionths, tag - SHORT_DECIMAL);
-            to.take(RowValue::Decimal(number));
+            to.decimal(i64::from_le_bytes(array(rest)?).into(), tag - SHORT_DECIMAL);
         }
         LONG_DECIMAL..=41 => {
-            let billionths = i128::from_le_bytes(array(rest)?);
-            let number = Decimal::from_billionths(billionths, tag - LONG_DECIMAL);
-            to.take(RowValue::Decimal(number));
+            to.decimal(i128::from_le_bytes(array(rest)?), tag - LONG_DECIMAL);
         }
         _ => return Err(NoValues),
     }

@@ -72,7 +72,7 @@ pub use columns::Columns;
 pub use define::{Reduce, ViewDef};
 pub use engine::{Engine, start};
 pub use error::DefinitionError;
-pub use event::Event;
+pub use event::{Event, EventBuilder};
 pub use key::Key;
 pub use row::{RowBuilder, RowError};
 pub use state::State;

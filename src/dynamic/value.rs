@@ -109,6 +109,7 @@ impl<'a> From<&'a Value> for RowValue<'a> {
 macro_rules! from {
     ($($type:ty: |$value:ident| $made:expr;)*) => { $(
         impl<'a> From<$type> for RowValue<'a> {
+            #[inline]
             fn from($value: $type) -> RowValue<'a> {
                 $made
             }
@@ -130,6 +131,7 @@ from! {
 
 impl<'a, T: Into<RowValue<'a>>> From<Option<T>> for RowValue<'a> {
     /// Null, if there is none.
+    #[inline]
     fn from(value: Option<T>) -> RowValue<'a> {
         value.map_or(RowValue::Null, Into::into)
     }

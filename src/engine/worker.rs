@@ -49,6 +49,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 /// How often a worker without events lets the ticks of others pass, if it is not told to.
 const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
+/// The most blocks and floors of a source that a worker deals in one turn.
+const DEALT_AT_ONCE: usize = 16;
+
 /// The bytes that may wait to be written to a worker's log before the worker takes in more.
 const LOG_WAITING: usize = 64 << 20;
 
@@ -265,17 +268,23 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.feed.stop.take()
     }
 
-    /// Reads and deals blocks, on the worker that has the source.
+    /// Deals the blocks that were read, on the worker that has the source: as many as there are, because others have
+    /// nothing to do while this one enters its own.
     fn read(&mut self) -> bool {
         let Some(reader) = &mut self.reader else { return false };
-        match reader.step(&mut self.feed) {
-            Ok(more) => more,
-            Err(error) => {
-                self.feed.ask_to_stop(outcome_of(&error));
-                self.reader = None;
-                false
+        let mut has_dealt = false;
+        for _ in 0..DEALT_AT_ONCE {
+            match reader.step(&mut self.feed) {
+                Ok(true) => has_dealt = true,
+                Ok(false) => break,
+                Err(error) => {
+                    self.feed.ask_to_stop(outcome_of(&error));
+                    self.reader = None;
+                    return false;
+                }
             }
         }
+        has_dealt
     }
 
     /// Enters what was dealt to this worker, as one tick under one floor.

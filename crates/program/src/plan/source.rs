@@ -316,12 +316,13 @@ impl SourcePlan {
         record: &[u8],
     ) -> Result<Event, String> {
         self.check(&cells)?;
-        let layout = RowValue::Integer(self.layout as i128);
-        let record = self.keeps_record.then(|| String::from_utf8_lossy(record));
-        let values = std::iter::once(layout)
-            .chain(cells.into_iter().map(value))
-            .chain(record.map(RowValue::Text));
-        Ok(Event::new(time, values))
+        let mut event = Event::builder(time);
+        event.push(self.layout as i128);
+        cells.into_iter().for_each(|cell| event.push(value(cell)));
+        if self.keeps_record {
+            event.push(RowValue::Text(String::from_utf8_lossy(record)));
+        }
+        Ok(event.finish())
     }
 
     /// Checks that each view can use a row, or leaves it out.
