@@ -272,10 +272,12 @@ impl Reader {
     }
 }
 
-/// The number of threads that cut rows for this many workers. More would only wait for the thread that reads.
+/// The number of threads that cut rows for this many workers: on the processors that workers leave free, but at least
+/// half as many as workers, which have more to do for each row. More would only wait, or keep workers waiting.
 fn cutters(workers: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    workers.min(processors).min(CUTTERS_MAX)
+    let free = processors.saturating_sub(workers).max(workers / 2);
+    workers.min(free).clamp(1, CUTTERS_MAX)
 }
 
 /// Reads a source to its end, if there is one. A block ends where a day of some view ends, so that the order of the
