@@ -16,7 +16,7 @@ use crate::batch::{BatchMeta, BatchView, Bytes, Coverage, write_rows};
 use crate::key::Key;
 use crate::store::{NewRollup, RollupFile, Store, StoreError};
 use crate::time::{Calendar, Day, DayRange, Grain};
-use crate::view::KeptFrom;
+use crate::view::{KeptFrom, begin};
 
 /// A sealed period of a coarser grain, on one worker.
 #[derive(Clone, Debug)]
@@ -292,14 +292,20 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
     }
 
     /// Takes rollups off the shelf that are kept no longer, each grain as far as the next coarser one has them. Returns what
-    /// is to be removed.
-    pub(super) fn expire(&mut self, kept: &KeptFrom) -> Vec<Expired> {
+    /// is to be removed. Periods before `kept_from` are gone.
+    ///
+    /// A grain loses nothing before all that is finer is gone, up to the end of a coarser period. Until then it may not have
+    /// everything yet, and the coarser period may have to be made again from it.
+    pub(super) fn expire(&mut self, kept: &KeptFrom, kept_from: Day) -> Vec<Expired> {
         let mut expired = Vec::new();
+        let mut finer_from = kept_from;
         for at in 0..self.outliving.len() {
             let (grain, from) = self.outliving[at];
-            let Some(limit) = kept.rollups[grain as usize].filter(|limit| from < *limit) else {
-                continue;
-            };
+            let coarser = self.outliving.get(at + 1).map_or(grain, |(coarser, _)| *coarser);
+            let whole = begin(&self.calendar, finer_from, coarser);
+            finer_from = finer_from.min(from);
+            let limit = kept.rollups[grain as usize].map(|limit| limit.min(whole));
+            let Some(limit) = limit.filter(|limit| from < *limit) else { continue };
             let days = self.kept.iter().filter(|of| of.grain == grain).map(|of| of.days.lower);
             let mut days: Vec<Day> = days.collect();
             days.sort_unstable();

@@ -14,7 +14,7 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::scan::{ErasedView, Scan, ScanError};
 use dayfold::serve::Query;
-use dayfold::source::{CsvOptions, CsvSource, Input};
+use dayfold::source::{CsvOptions, CsvSource, Files, Input};
 use dayfold::store::{Faulty, Memory, Storage};
 use dayfold::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 use dayfold::view::View;
@@ -228,6 +228,70 @@ fn what_is_removed_counts_in_the_rollups_that_outlive_it() {
 fn check_after_start(started: &Started, day: i64, events: &[Event]) {
     let numbers: BTreeSet<u64> = events.iter().map(|(_, number)| *number).collect();
     assert_eq!(started.found(), numbers, "opened at {day}");
+}
+
+/// Three events of each of these days, in order.
+fn lines(days: std::ops::Range<i64>) -> String {
+    let line = |number: i64| format!("{},{number}\n", number / 3 * DAY);
+    days.flat_map(|day| 3 * day..3 * day + 3).map(line).collect()
+}
+
+#[test]
+fn what_closes_at_once_is_in_the_rollups_before_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..6 {
+        let path = folder.path().join(format!("{round}.csv"));
+        std::fs::write(&path, "time,number\n").unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+        // Much more than is kept of days and months is sealed before the first month is made.
+        for (run, until) in [FIRST + 900, FIRST + 900, FIRST + 1_300].into_iter().enumerate() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let from = FIRST + (text.lines().count() as i64 - 1) / 3;
+            std::fs::write(&path, text + &lines(from..until)).unwrap();
+            let options = CsvOptions::new("time").fields(["number"]);
+            let parse = |row: &dayfold::source::Row<'_>| {
+                let number =
+                    String::from_utf8_lossy(row.field(0)).parse().map_err(|_| "no number")?;
+                Ok((row.time(), number))
+            };
+            let mut engine = Engine::<Event>::new()
+                .data_in(Arc::clone(&storage), "data")
+                .log(Durability::System, |event: &Event| event.0);
+            let view = keep(View::new("events").unwrap().grace(Duration::ZERO));
+            let enter = |&(time, key): &Event| Some((time, key, Count::one()));
+            let view = engine.view(view, Measures::none(), enter);
+            let rows = Files::new("rows", path.to_str().unwrap(), options, parse);
+            let engine = engine.partitioned(rows.watch());
+            let running = engine.start(Cluster::workers(1 + (round + run) % 3)).unwrap();
+            let last = until - 1;
+            view.wait_sealed_through(Day(last as i32 - 1), LONG).unwrap();
+
+            let years = || {
+                let query = Query::rows(KeyRange::all(), DayRange::ALL).by(Grain::Year);
+                let mut counts = BTreeMap::<Day, i64>::new();
+                for item in view.ask_timeout(query, LONG).unwrap().items {
+                    *counts.entry(item.day.unwrap()).or_default() += item.parts.merged().unwrap().0;
+                }
+                counts
+            };
+            let mut expected = BTreeMap::<Day, i64>::new();
+            // The last day may not have been read whole when the one before it is sealed.
+            let of_last = Query::total(DayRange::only(Day(last as i32)));
+            let counted = || view.ask_timeout(of_last.clone(), LONG).unwrap().value().unwrap().0;
+            wait("the last day is read", || counted() == 3);
+            (FIRST..until)
+                .for_each(|day| *expected.entry(first_of(day, Grain::Year)).or_default() += 3);
+            let at = format!("round {round}, run {run}");
+            let kept_days = (last - i64::from(kept_at(last).0.0)) as usize;
+            wait("days are removed", || {
+                assert_eq!(years(), expected, "{at}");
+                folders(&*storage) == kept_days
+            });
+            assert_eq!(years(), expected, "{at}");
+            assert_eq!(view.audit(DayRange::ALL, 1.0).unwrap().findings, [], "{at}");
+            running.finish().unwrap();
+        }
+    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
 
     /// Takes rollups off the shelf that are kept no longer. Returns what is to be removed.
     pub(crate) fn expire_rollups(&mut self, kept: &KeptFrom) -> Vec<Expired> {
-        self.rollups.expire(kept)
+        self.rollups.expire(kept, self.kept_from)
     }
 
     /// The rollups that begin in a range, to be audited.
