@@ -65,14 +65,15 @@ impl Default for Clock {
 }
 
 /// Whether a floor is beyond what any source can have reached with a correct clock. Events may be a limit ahead of
-/// their arrival, arrivals may be a limit ahead of the wall clock, and the day of the last event closes at the end of a
-/// run. If a source has grown, its late events close one more day at the end of each run. So a lead of as many days as
-/// there were earlier runs does not show a wrong clock.
+/// their arrival, arrivals may be a limit ahead of the wall clock, and the period of the last event closes at the end of
+/// a run. Late events move the floor by a millisecond each time that they are sealed: a day of that is allowed. Earlier
+/// versions closed one more day at the end of each run over a source that had grown. So a lead of as many days as there
+/// were earlier runs does not show a wrong clock.
 pub(super) fn is_ahead(floor: EventTime, now: EventTime, runs: u64, views: &[View]) -> bool {
     let of_runs = i64::try_from(runs).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
     let reached = now.saturating_add(2 * AHEAD_LIMIT_MS).saturating_add(of_runs);
     let upper = |view: &View| view.upper(view.calendar().day_of(reached));
-    views.iter().map(upper).max().is_some_and(|upper| floor > upper)
+    views.iter().map(upper).max().is_some_and(|upper| floor > upper.saturating_add(DAY_MS))
 }
 
 /// A time, for messages.

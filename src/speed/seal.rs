@@ -305,8 +305,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             return Ok(Next::Waiting(Stage::Idle));
         }
         let forgotten = state.forget_late(through);
-        // When the events end, the day closes for which late events waited.
-        self.highest = self.highest.max(forgotten.map(|closing| Closing::of(closing.day)));
+        self.highest = self.highest.max(forgotten.map(|closing| self.at_end(closing)));
         let frozen = state.freeze(through);
         let Some(((_, highest), _)) = frozen.last() else {
             drop(state);
@@ -318,7 +317,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             let done = self.spawn(move |_| sync());
             return Ok(Next::Going(Stage::Syncing(through, done)));
         };
-        self.highest = self.highest.max(Some(Closing::of(highest.day)));
+        self.highest = self.highest.max(Some(self.at_end(*highest)));
         let live = frozen.iter().map(|((day, _), _)| Ok((*day, state.live(*day)?)));
         let live = live.collect::<Result<_, ArchiveError>>()?;
         let job = SealJob {
@@ -338,6 +337,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Ok(written)
         });
         Ok(Next::Going(Stage::Writing(through, done)))
+    }
+
+    /// How far everything is closed when the events end and this closing is the last one that has any.
+    ///
+    /// Late events are sealed without the day for which they waited, so that the next run goes on with it, under a floor that is
+    /// a millisecond higher. A program of its own dataflow knows days only: there that day closes.
+    fn at_end(&self, last: Closing) -> Closing {
+        if self.log.is_some() { last } else { Closing::of(last.day) }
     }
 
     /// Reports closings of which this worker has no rows.

@@ -2,6 +2,7 @@
 //! what it was.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::{self, Durability};
 use dayfold::serve::Query;
+use dayfold::source::CsvOptions;
 use dayfold::store::{self, Disk};
-use dayfold::time::{DayRange, EventTime};
+use dayfold::time::{Calendar, DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 
@@ -195,4 +197,53 @@ fn a_log_with_a_lower_end_keeps_few_files_over_many_runs() {
     let program = start(&folder, SHORT, |engine| engine.keep_log(days));
     assert_eq!(program.count(), SHORT * EVENTS);
     program.stop(true);
+}
+
+/// 2020-01-01, in milliseconds: a file may have times in seconds as well.
+const TODAY: EventTime = 18_262 * DAY;
+
+/// A file that grows within a day, and is read to its end again and again: late rows count, and close no later period.
+#[test]
+fn runs_over_a_file_that_grows_close_no_period_before_its_time() {
+    for grain in [Grain::Hour, Grain::Day, Grain::Year] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grows.csv");
+        fs::write(&path, "at\n").unwrap();
+        for run in 1..=12 {
+            let row = format!("{}\n", TODAY + run);
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .unwrap()
+                .write_all(row.as_bytes())
+                .unwrap();
+            let mut engine = Engine::<EventTime>::new()
+                .clock(|| TODAY + 1_000)
+                .data(folder.path().join("data"))
+                .log(Durability::System, |time: &EventTime| *time);
+            let view = View::new("events").unwrap().grace(Duration::ZERO).grain(grain);
+            let view =
+                engine.view(view.keep(40 * Duration::from_secs(86_400)), Measures::none(), |at| {
+                    Some((*at, 0u64, Count::one()))
+                });
+            let engine = engine.file(path.clone(), CsvOptions::new("at"), |row| Ok(row.time()));
+            let running = engine.start(Cluster::workers(1 + run as usize % 3)).unwrap();
+            let at = format!("{grain}, run {run}");
+            assert!(running.wait_sealed(LONG).unwrap(), "{at}");
+            let answer =
+                view.ask_timeout(Query::rows(KeyRange::all(), DayRange::ALL), LONG).unwrap();
+            let calendar = Calendar::utc().by(grain);
+            let period = calendar.day_of(TODAY);
+            let found: Vec<_> = answer
+                .items
+                .into_iter()
+                .map(|item| (item.day.unwrap(), item.parts.merged().unwrap().0))
+                .collect();
+            assert_eq!(found, [(period, run)], "{at}");
+            let sealed = running.progress().views[0].sealed_through;
+            let next = calendar.day_of(calendar.end_of(period));
+            assert!(sealed.is_some_and(|day| (period..next).contains(&day)), "{at}: {sealed:?}");
+            running.finish().unwrap();
+        }
+    }
 }
