@@ -305,6 +305,8 @@ def main():
     engine.start()
     watcher = Watcher(servers)
     watcher.start()
+    for server in mongodb:
+        wait_until("FerretDB has the collections", 120, server.has_collections)
     for number in range(options.rounds):
         done = []
         for _ in range(4):
