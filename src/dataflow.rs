@@ -107,6 +107,8 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> DayView<'scope, K, A> {
     let peers = events.scope().peers();
+    let lead = archive.store().and_then(|store| store.lead(view.name()));
+    let view = view.with_lead(lead);
     let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, sealed, through)));
 
     let (rows, counts) = combine(events, refused, &view, through, read);

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use kept::{
-    KeptFrom, KeptRevisions, Retention, RevisionLimit, RollupsFrom, begin, begin_from,
+    KeptFrom, KeptRevisions, Lead, Retention, RevisionLimit, RollupsFrom, begin, begin_from,
 };
 pub use limits::{LimitError, Limits};
 
@@ -60,6 +60,7 @@ pub struct View {
     skew: i64,
     limits: Limits,
     retention: Retention,
+    lead: Option<Lead>,
     rollups: Vec<Grain>,
     definition: String,
     key_columns: Option<Vec<String>>,
@@ -90,6 +91,7 @@ impl View {
             skew: 0,
             limits: Limits::default(),
             retention: Retention::default(),
+            lead: None,
             rollups: Vec::new(),
             definition: String::new(),
             key_columns: None,
@@ -368,7 +370,20 @@ impl View {
         self.limits
     }
 
-    /// What is kept if periods are closed through this one.
+    /// The same view in a run that begins with this lead.
+    pub(crate) fn with_lead(self, lead: Option<Lead>) -> View {
+        View { lead, ..self }
+    }
+
+    /// The period from which is counted back what is kept, if the periods through `closed` are closed.
+    pub(crate) fn counted_from(&self, closed: Day) -> Day {
+        match self.lead {
+            Some(lead) if lead.closed == closed => closed.min(lead.latest),
+            _ => closed,
+        }
+    }
+
+    /// What is kept if it is counted back from the end of this period.
     pub(crate) fn kept_behind(&self, through: Day) -> KeptFrom {
         let retention = self.retention();
         match retention.keep {

@@ -109,6 +109,13 @@ impl<E: Send + Sync + 'static> Engine<E> {
             let [floor, now] = [floor, now].map(clock::text);
             return Err(EngineError::FloorAhead { floor, now });
         }
+        if let Some(store) = &store {
+            let entered = log.as_ref().map_or(EventTime::MIN, |log| log.floor);
+            for view in views.iter().filter(|view| !view.outliving().is_empty()) {
+                let closed = |floor| view.closed_before(view.first_open(floor));
+                store.note_lead(view.name(), closed(floor), closed(entered) == closed(floor))?;
+            }
+        }
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));

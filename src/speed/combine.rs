@@ -155,7 +155,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             (self.floor, self.grace) = (floor, grace);
             self.first_open = self.view.first_open_with(floor, grace);
             if self.outlives {
-                let closed = self.view.closed_before(self.first_open);
+                let closed = self.view.counted_from(self.view.closed_before(self.first_open));
                 self.first_kept = self.view.kept_behind(closed).periods;
             }
         }

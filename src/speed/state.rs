@@ -145,7 +145,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         through: Option<Closing>,
     ) -> Self {
         let kept_first = sealed.keeps();
-        let latest = through.map(Closing::last_closed);
+        let latest = sealed.latest(&view);
         let not_dropped_from = sealed.not_dropped_from(&view, through);
         Speed {
             view,

@@ -43,6 +43,8 @@ pub(super) struct Agreed {
     /// The last closing of each view: the greatest of the newest run's parts. One process committed it, so all had
     /// prepared it, and parts that are behind roll forward.
     pub(super) through: BTreeMap<String, Closing>,
+    /// The last period of each view that has sealed events.
+    pub(super) latest: BTreeMap<String, Day>,
     /// The edition of each view of the program. A part with an earlier edition drops its sealed days of the view.
     pub(super) editions: BTreeMap<String, u32>,
     /// The first kept period of each view: the greatest that any part has recorded.
@@ -164,10 +166,19 @@ impl Folder {
             return Err(StoreError::LogMismatch { folder, on_disk, asked });
         }
         let editions = self.check_views(config, rebuild)?;
-        let (through, kept, outliving) = Default::default();
+        let (through, latest, kept, outliving) = Default::default();
         let log_from = self.states().filter_map(|(_, state)| state.log_from).max();
-        let mut agreed = Agreed { cluster, run, through, editions, kept, log_from, outliving };
+        let mut agreed =
+            Agreed { cluster, run, through, latest, editions, kept, log_from, outliving };
         for (process, state) in self.states() {
+            for (view, sealed) in &state.sealed {
+                if let Some(day) =
+                    sealed.latest.filter(|_| state.edition(view) == agreed.edition(view))
+                {
+                    let latest = agreed.latest.entry(view.clone()).or_insert(day);
+                    *latest = day.max(*latest);
+                }
+            }
             for (view, kept) in &state.kept {
                 if state.edition(view) == agreed.edition(view) {
                     let from = agreed.kept.entry(view.clone()).or_insert(kept.from);

@@ -107,6 +107,7 @@ mod folder;
 mod inspect;
 mod kept;
 mod layout;
+mod lead;
 mod live;
 mod lower_end;
 mod manifest;

@@ -257,6 +257,8 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed {
     pub(super) through: Closing,
+    /// The last period that has any, also if it was removed since.
+    pub(super) latest: Option<Day>,
     /// The files. After [`PartState::forget_batches`], only those that were rebuilt.
     pub(super) batches: BTreeMap<FileKey, BatchEntry>,
     /// The files that are in packs. After [`PartState::forget_batches`], none.
@@ -408,11 +410,13 @@ impl PartState {
         }
         // Late events of a removed period: the next opening removes what is sealed of them.
         let from = self.kept_from(&view);
+        let latest = batches.iter().map(|entry| entry.day).max();
         let batches = batches.into_iter().filter(|entry| entry.day >= from);
         let (packed, packs) = (BTreeMap::new(), BTreeMap::new());
-        let empty = || Sealed { through, batches: BTreeMap::new(), packed, packs };
+        let empty = || Sealed { through, latest, batches: BTreeMap::new(), packed, packs };
         let sealed = self.sealed.entry(view).or_insert_with(empty);
         sealed.through = through;
+        sealed.latest = sealed.latest.max(latest);
         sealed.batches.extend(batches.map(|entry| (entry.place(), entry)));
         Ok(())
     }
@@ -500,6 +504,11 @@ impl PartState {
     }
 
     /// The last closing of a view that this part has committed.
+    /// The last period of a view that has sealed events.
+    pub(super) fn latest(&self, view: &str) -> Option<Day> {
+        self.sealed.get(view)?.latest
+    }
+
     pub(super) fn through(&self, view: &str) -> Option<Closing> {
         self.sealed.get(view).map(|sealed| sealed.through)
     }

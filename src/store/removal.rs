@@ -200,7 +200,9 @@ fn limit(agreed: &Agreed, view: &ViewRecord, asked: Retention) -> Option<Day> {
         // They go while a program runs, when they are in rollups.
         return None;
     }
-    let through = agreed.through.get(&view.name)?.last_closed();
+    // The end of a run closes the period of a view of years for all views.
+    let through =
+        agreed.through.get(&view.name)?.last_closed().min(*agreed.latest.get(&view.name)?);
     // The period that contains the end of time is never over.
     let calendar = Calendar::new(&view.zone).ok()?.by(view.grain);
     (through < Day::MAX).then(|| first_kept(&calendar, through, keep))

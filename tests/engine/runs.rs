@@ -247,3 +247,62 @@ fn runs_over_a_file_that_grows_close_no_period_before_its_time() {
         }
     }
 }
+
+/// Beside a view of months, the end of each run closes the month for all views, so the rows of all later runs are late in a
+/// view of hours. What that one keeps counts back from its last hour with rows all the same.
+#[test]
+fn runs_beside_a_coarser_view_lose_nothing_that_is_kept() {
+    const HOUR: EventTime = 3_600_000;
+    const RUNS: i64 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grows.csv");
+    fs::write(&path, "at\n").unwrap();
+    let hours = |count: u32| count * Duration::from_secs(3_600);
+    for run in 0..RUNS {
+        let row = format!("{}\n", TODAY + run * HOUR);
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(row.as_bytes()).unwrap();
+        let mut engine = Engine::<EventTime>::new()
+            .clock(move || TODAY + (run + 1) * HOUR)
+            .data(folder.path().join("data"))
+            .log(Durability::System, |time: &EventTime| *time);
+        let mut add = |name: &str, define: &dyn Fn(View) -> View| {
+            let view = View::new(name).unwrap().grace(Duration::ZERO);
+            engine.view(define(view), Measures::none(), |at| Some((*at, 0u64, Count::one())))
+        };
+        let months = add("months", &|view| view.grain(Grain::Month));
+        let kept = add("kept", &|view| view.grain(Grain::Hour).keep(hours(10)));
+        let outlived = add("outlived", &|view| {
+            let view = view.grain(Grain::Hour).keep(hours(10)).rollup([Grain::Day]);
+            view.keep_rollup(Grain::Day, Duration::MAX)
+        });
+        let engine = engine.file(path.clone(), CsvOptions::new("at"), |row| Ok(row.time()));
+        let running = engine.start(Cluster::workers(1 + run as usize % 3)).unwrap();
+        assert!(running.wait_sealed(LONG).unwrap(), "run {run}");
+        let rows = |view: &ViewHandle<u64, Count>, query: Query<u64>| {
+            let answer = view.ask_timeout(query, LONG).unwrap();
+            let rows = answer.items.into_iter();
+            let rows = rows.map(|item| (item.day.unwrap(), item.parts.merged().unwrap().0));
+            rows.collect::<Vec<_>>()
+        };
+        let all = Query::rows(KeyRange::all(), DayRange::ALL);
+        let by = |grain: Grain| Calendar::utc().by(grain);
+        assert_eq!(rows(&months, all.clone()), [(by(Grain::Month).day_of(TODAY), run + 1)]);
+        let hour = |run: i64| by(Grain::Hour).day_of(TODAY + run * HOUR);
+        for (name, view) in [("kept", &kept), ("outlived", &outlived)] {
+            let found = rows(view, all.clone());
+            // The rollup of a day begins where all of its hours may go.
+            let known = (0..=run).filter(|run| found[0].0 <= hour(*run));
+            let expected: Vec<_> = known.map(|run| (hour(run), 1)).collect();
+            assert_eq!(found, expected, "{name}, run {run}");
+            assert!(found.len() as i64 >= (run + 1).min(10), "{name}, run {run}: {found:?}");
+            assert!(found.len() < 36, "{name}, run {run}: {found:?}");
+        }
+        let days = rows(&outlived, all.by(Grain::Day));
+        let of_day = |day: i64| (run + 1 - day * 24).clamp(0, 24);
+        let expected = (0..2).map(|day| (by(Grain::Day).day_of(TODAY + day * DAY), of_day(day)));
+        let expected: Vec<_> = expected.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(days, expected, "run {run}");
+        running.finish().unwrap();
+    }
+}

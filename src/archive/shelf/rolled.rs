@@ -59,6 +59,11 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         kept
     }
 
+    /// The last period that has sealed events, of all workers.
+    pub(crate) fn latest(&self, view: &View) -> Option<Day> {
+        self.archive.store()?.latest(view.name())
+    }
+
     /// The first period of which no event was dropped in earlier runs, which have sealed everything `through` a closing. An
     /// event is dropped under the floor at which it came. If its closing is not sealed, it is read from the log again, and
     /// dropped again. Without a log, the folder says it.
@@ -68,7 +73,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
         // When the last of these events came, this day or an earlier one was the first that was open.
         let closed = through.map(|through| view.closed_before(through.day));
-        let of_sealed = closed.map(|closed| view.kept_behind(closed).periods);
+        let of_sealed = closed.map(|closed| view.kept_behind(view.counted_from(closed)).periods);
         let told = self.archive.store().and_then(|store| store.not_dropped_from(view.name()));
         of_sealed.max(told)
     }

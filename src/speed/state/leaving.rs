@@ -34,7 +34,10 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         let through = match moment.floor {
             // The events have ended.
             i64::MAX => latest,
-            floor => self.view.closed_before(self.view.first_open(floor)).min(latest),
+            floor => {
+                let closed = self.view.closed_before(self.view.first_open(floor));
+                self.view.counted_from(closed).min(latest)
+            }
         };
         self.view.kept_behind(through).max(self.kept_first)
     }
