@@ -36,6 +36,13 @@ pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> bincode::Result<T>
     Ok(value)
 }
 
+/// The bytes that were written as bytes, if there is nothing else.
+pub(crate) fn bytes_of(encoded: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader(encoded);
+    let bytes = reader.bytes().ok()?;
+    reader.0.is_empty().then_some(bytes)
+}
+
 /// Appends `value` in groups of seven bits, the least first; the top bit says that more follow.
 pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::sketch_format::{MOST_COUPONS, REGISTERS};
 use super::sorted::{self, Sorted};
 use super::{Aggregate, sketch_format};
+use crate::codec;
 use crate::schema::{AggregateShape, Kind, Measure, Presented, Value};
 
 /// If there is room for fewer coupons than this, a new coupon is looked up among the waiting ones.
@@ -259,7 +260,7 @@ impl Aggregate for Distinct {
 
     fn present(state: Option<&Distinct>, out: &mut Presented<'_>) {
         out.put(|| Value::or_null(state.map(|distinct| Value::Integer(distinct.rounded().into()))));
-        out.put(|| Value::or_null(state.map(|distinct| Value::Bytes(distinct.to_sketch_bytes()))));
+        out.put_stored(codec::bytes_of, || state.map(Distinct::to_sketch_bytes));
     }
 
     fn heap_bytes(&self) -> usize {

@@ -287,7 +287,7 @@ impl Aggregate for Quantiles {
             let quantile = |state: &Quantiles| state.quantile(percent, 100).map(Value::Decimal);
             out.put(|| Value::or_null(state.and_then(quantile)));
         }
-        out.put(|| Value::or_null(state.map(|state| Value::Bytes(state.to_bytes()))));
+        out.put_stored(Some, || state.map(Quantiles::to_bytes));
     }
 
     fn heap_bytes(&self) -> usize {

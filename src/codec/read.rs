@@ -107,8 +107,9 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// Reads bytes with their length before them.
     #[inline]
-    fn bytes(&mut self) -> Result<&'de [u8], Error> {
+    pub(crate) fn bytes(&mut self) -> Result<&'de [u8], Error> {
         let length: usize = fits(self.number()?)?;
         let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(cut_short)?;
         self.0 = rest;

@@ -8,7 +8,7 @@ use crate::aggregate::laws::check_laws_of;
 use crate::aggregate::{Decimal, Semigroup};
 use crate::codec;
 use crate::key::check_key_ref;
-use crate::schema::{Kind, RowReader, Value};
+use crate::schema::{Kind, Row, RowReader, Value};
 use crate::store::ViewRecord;
 use crate::time::Day;
 use crate::view::View;
@@ -112,9 +112,9 @@ fn read_by_ids(definition: &ViewDef, key: &Key, state: &State) -> Vec<Value> {
     let reader = RowReader::new(schema, (&record.key, &record.aggregate), |_| true);
     let mut bytes = Vec::new();
     codec::encode(state, &mut bytes).unwrap();
-    let mut row = Vec::new();
+    let mut row = Row::default();
     reader.read(key.as_bytes(), &bytes, &mut row).unwrap();
-    row
+    row.values().to_vec()
 }
 
 proptest! {

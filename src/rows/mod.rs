@@ -49,7 +49,7 @@ use std::path::PathBuf;
 
 use crate::batch::{BatchError, in_key_order};
 use crate::codec::pack_row;
-use crate::schema::{Column, Kind, Measure, RowReader, Unread, Value, ViewSchema};
+use crate::schema::{Column, Kind, Measure, Row, RowReader, Unread, Value, ViewSchema};
 use crate::store::{Storage, StoreError, ViewReport};
 use crate::time::{Day, DayRange};
 
@@ -176,6 +176,7 @@ impl<'a> SealedRows<'a> {
             self.days.contains(batch.day) && !batch.coverage.is_empty()
         };
         let live: Vec<_> = self.view.revisions.iter().filter(live).collect();
+        let mut row = Row::default();
         for files in live.chunk_by(|a, b| a.day == b.day) {
             let day = files[0].day;
             let open = |batch: &&crate::store::LiveBatch| {
@@ -183,7 +184,6 @@ impl<'a> SealedRows<'a> {
                 Ok((raw, batch.coverage))
             };
             let opened = files.iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
-            let mut row = Vec::new();
             in_key_order(&opened, |file, key, state| {
                 row.clear();
                 row.push(Value::period(day));
@@ -199,7 +199,7 @@ impl<'a> SealedRows<'a> {
                 if self.states {
                     row.push(Value::Bytes(pack_row(key, state)));
                 }
-                visit(&row).map_err(RowsError::Write)
+                visit(row.values()).map_err(RowsError::Write)
             })?;
         }
         Ok(())

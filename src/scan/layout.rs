@@ -99,8 +99,7 @@ impl Layout {
         let mut key = vec![Value::Null; self.schema.key.len()];
         if let Some(encoded) = place.key.as_ref().filter(|_| self.shows_key) {
             let wrong = || self.presented(0, &self.schema.key);
-            key.clear();
-            self.codec.read(encoded, &mut key).ok_or_else(wrong)?;
+            key = self.codec.values(encoded).ok_or_else(wrong)?;
         }
         let Parts { batch, speed, amendments } = &item.parts;
         let layers = [batch, speed, amendments].map(Option::as_ref);

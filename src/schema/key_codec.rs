@@ -2,6 +2,7 @@
 
 use super::key::{KeyShape, Part, key_shape};
 use super::read_key::{read_key, read_list};
+use super::row::Row;
 use super::{Column, Kind, Value};
 use crate::dynamic::{put_end, put_value};
 use crate::key::{Key, encode_unterminated};
@@ -71,12 +72,19 @@ impl KeyCodec {
         }
     }
 
+    /// The values of an encoded key; `None` if it is not valid.
+    pub(crate) fn values(&self, key: &[u8]) -> Option<Vec<Value>> {
+        let mut row = Row::default();
+        self.read(key, &mut row)?;
+        Some(row.values)
+    }
+
     /// Appends the values of an encoded key; `None` if it is not valid.
-    pub(crate) fn read(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
-        let (mut rest, before) = (key, out.len());
+    pub(super) fn read(&self, key: &[u8], out: &mut Row) -> Option<()> {
+        let (mut rest, before) = (key, out.values.len());
         match &self.shape {
             None => {
-                out.push(Value::Bytes(key.to_vec()));
+                out.values.push(Value::Bytes(key.to_vec()));
                 rest = &[];
             }
             Some(KeyShape::List(element)) if self.is_spread => {
@@ -84,11 +92,11 @@ impl KeyCodec {
                 if elements.len() < self.columns {
                     elements.resize(self.columns, Value::Null);
                 }
-                out.append(&mut elements);
+                out.values.append(&mut elements);
             }
             Some(shape) => read_key(shape, &mut rest, out).ok()?,
         }
-        (rest.is_empty() && out.len() - before == self.columns).then_some(())
+        (rest.is_empty() && out.values.len() - before == self.columns).then_some(())
     }
 
     /// The encoding of a key with a value for each column.
@@ -283,9 +291,7 @@ mod tests {
     fn check<K: Key>(key: K, values: &[Value]) {
         let codec = codec::<K>();
         assert_eq!(codec.key(values).unwrap(), encoded(&key), "{values:?}");
-        let mut read = Vec::new();
-        codec.read(&encoded(&key), &mut read).unwrap();
-        assert_eq!(read, values);
+        assert_eq!(codec.values(&encoded(&key)).unwrap(), values);
         for columns in 0..=values.len() {
             let prefix = codec.prefix(&values[..columns], false).unwrap();
             assert!(encoded(&key).starts_with(&prefix), "{values:?} {columns}");
@@ -341,9 +347,7 @@ mod tests {
         let nulls = [Value::Null, Value::Null];
         let null = dynamic::Key::new(nulls.iter().map(Into::into));
         assert_eq!(codec.key(&nulls).unwrap(), null.as_bytes());
-        let mut read = Vec::new();
-        codec.read(key.as_bytes(), &mut read).unwrap();
-        assert_eq!(read, values);
+        assert_eq!(codec.values(key.as_bytes()).unwrap(), values);
         let within = KeyRange::starting_with(codec.prefix(&values[..1], false).unwrap());
         assert!(within.contains(key.as_bytes()) && !within.contains(null.as_bytes()));
         let open = KeyRange::starting_with(codec.prefix(&[text("x")], true).unwrap());

@@ -41,6 +41,7 @@ mod leading;
 pub(crate) mod names;
 mod read_key;
 mod reader;
+mod row;
 mod shape;
 mod state;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub(crate) use key::columns_of;
 pub(crate) use key_codec::{KeyCodec, NotAKey};
 pub(crate) use leading::Leading;
 pub(crate) use reader::{RowReader, Unread};
+pub(crate) use row::Row;
 pub use shape::{AggregateShape, Presented};
 pub use text::ValueTextError;
 pub(crate) use types::RowTypes;

@@ -1,31 +1,28 @@
 //! Reads the values of a key from its encoding, by its id.
 
 use super::key::{KeyShape, Part};
+use super::row::{Row, Spare};
 use super::{Kind, Value, json_list};
 use crate::dynamic::read_values;
-use crate::key::{Key, KeyError};
+use crate::key::{Key, KeyError, decode_bytes};
 
 /// Reads a key into its columns.
-pub(super) fn read_key(
-    shape: &KeyShape,
-    bytes: &mut &[u8],
-    out: &mut Vec<Value>,
-) -> Result<(), KeyError> {
+pub(super) fn read_key(shape: &KeyShape, bytes: &mut &[u8], out: &mut Row) -> Result<(), KeyError> {
     match shape {
-        KeyShape::One(part) => out.push(read_part(*part, bytes)?),
+        KeyShape::One(part) => out.values.push(read_part(*part, bytes, &mut out.spare)?),
         KeyShape::Parts(parts) => parts.iter().try_for_each(|part| read_key(part, bytes, out))?,
         KeyShape::List(element) => {
             let elements = read_list(element, bytes)?;
-            out.push(Value::Text(json_list(&elements)));
+            out.values.push(Value::Text(json_list(&elements)));
         }
         KeyShape::Option(some) => match bool::decode(bytes)? {
             true => read_key(some, bytes, out)?,
-            false => out.extend(some.columns().iter().map(|_| Value::Null)),
+            false => out.values.extend(some.columns().iter().map(|_| Value::Null)),
         },
         KeyShape::Dynamic(kinds) => {
-            let before = out.len();
-            read_values(bytes, out)?;
-            let values = &out[before..];
+            let before = out.values.len();
+            read_values(bytes, &mut out.values)?;
+            let values = &out.values[before..];
             let fits = |(value, kind): (&Value, &Kind)| value.kind().is_none_or(|k| k == *kind);
             if values.len() != kinds.len() || !values.iter().zip(kinds).all(fits) {
                 return Err(KeyError { expected: "dynamic key of these columns" });
@@ -37,14 +34,14 @@ pub(super) fn read_key(
 
 /// Reads a list of such keys.
 pub(super) fn read_list(element: &KeyShape, bytes: &mut &[u8]) -> Result<Vec<Value>, KeyError> {
-    let mut elements = Vec::new();
+    let mut elements = Row::default();
     while bool::decode(bytes)? {
         read_key(element, bytes, &mut elements)?;
     }
-    Ok(elements)
+    Ok(elements.values)
 }
 
-fn read_part(part: Part, bytes: &mut &[u8]) -> Result<Value, KeyError> {
+fn read_part(part: Part, bytes: &mut &[u8], spare: &mut Spare) -> Result<Value, KeyError> {
     fn integer<T: Key + Into<i128>>(bytes: &mut &[u8]) -> Result<Value, KeyError> {
         T::decode(bytes).map(|number| Value::Integer(number.into()))
     }
@@ -60,7 +57,10 @@ fn read_part(part: Part, bytes: &mut &[u8]) -> Result<Value, KeyError> {
         Part::I128 => integer::<i128>(bytes),
         Part::U128 => u128::decode(bytes).map(|number| Value::Text(number.to_string())),
         Part::Boolean => bool::decode(bytes).map(Value::Boolean),
-        Part::Text => String::decode(bytes).map(Value::Text),
-        Part::Bytes => Vec::decode(bytes).map(Value::Bytes),
+        Part::Text => {
+            let text = spare.text(&decode_bytes(bytes)?);
+            text.ok_or(KeyError { expected: "string" })
+        }
+        Part::Bytes => Ok(spare.bytes(&decode_bytes(bytes)?)),
     }
 }

@@ -3,7 +3,7 @@
 use super::id::TypeId;
 use super::key_codec::KeyCodec;
 use super::state::StateShape;
-use super::{Column, Measure, Presented, Value, ViewSchema};
+use super::{Column, Measure, Presented, Row, ViewSchema};
 
 /// Reads rows of a view whose Rust types are not known.
 #[derive(Clone, Debug)]
@@ -61,23 +61,17 @@ impl RowReader {
     }
 
     /// Appends the values of a row: first the key, then the measures.
-    pub(crate) fn read(
-        &self,
-        key: &[u8],
-        state: &[u8],
-        out: &mut Vec<Value>,
-    ) -> Result<(), Unread> {
+    pub(crate) fn read(&self, key: &[u8], state: &[u8], out: &mut Row) -> Result<(), Unread> {
         self.key.read(key, out).ok_or(Unread::Key)?;
         let Some(shape) = &self.state else { return Ok(()) };
         let mut rest = state;
-        let mut presented = Presented::new(&self.schema.lists, Some(&self.wanted));
-        shape.read(Some(&mut rest), &mut presented).map_err(|_| Unread::State)?;
-        if !rest.is_empty() {
-            return Err(Unread::State);
+        let mut presented = Presented::onto(out, &self.schema.lists, &self.wanted);
+        let read = shape.read(Some(&mut rest), &mut presented);
+        let is_whole = presented.are_all(self.wanted.len());
+        *out = presented.into_row();
+        match read.is_ok() && is_whole && rest.is_empty() {
+            true => Ok(()),
+            false => Err(Unread::State),
         }
-        let values = self.schema.finish(presented).map_err(|_| Unread::State)?;
-        let wanted = values.into_iter().zip(&self.wanted).filter(|(_, wanted)| **wanted);
-        out.extend(wanted.map(|(value, _)| value));
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! How a state is shown: its measures and their values.
 
-use super::{Measure, Value};
+use super::{Measure, Row, Value};
 
 /// The measures of an aggregate, by its parts. See [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,32 +110,84 @@ impl AggregateShape {
 /// ```
 #[derive(Debug, Default)]
 pub struct Presented<'a> {
-    pub(super) values: Vec<Value>,
-    /// The requested measures; `None` means all. The others are null.
+    row: Row,
+    /// The number of measures that were put.
+    measures: usize,
+    /// The requested measures; `None` means all.
     wanted: Option<&'a [bool]>,
+    /// The others are left out; otherwise they are null.
+    leaves_out: bool,
     /// The number of elements of each list.
     lists: &'a [u32],
     /// A list has more elements than the view has names for.
-    pub(super) is_beyond: bool,
+    is_beyond: bool,
+    /// The stored form of the state, if it is known.
+    stored: Option<&'a [u8]>,
 }
 
 impl<'a> Presented<'a> {
     pub(crate) fn new(lists: &'a [u32], wanted: Option<&'a [bool]>) -> Presented<'a> {
         // Most often there is a value for each of them.
         let values = Vec::with_capacity(wanted.map_or(0, <[bool]>::len));
-        Presented { values, lists, wanted, ..Presented::default() }
+        let row = Row { values, ..Row::default() };
+        Presented { row, lists, wanted, ..Presented::default() }
+    }
+
+    /// Adds the wanted measures to a row, which is empty meanwhile.
+    pub(crate) fn onto(row: &mut Row, lists: &'a [u32], wanted: &'a [bool]) -> Presented<'a> {
+        let row = std::mem::take(row);
+        Presented { row, lists, wanted: Some(wanted), leaves_out: true, ..Presented::default() }
+    }
+
+    pub(crate) fn into_row(self) -> Row {
+        self.row
+    }
+
+    /// Whether so many measures were put, and no list had more elements than the view has names for.
+    pub(crate) fn are_all(&self, measures: usize) -> bool {
+        !self.is_beyond && self.measures == measures
     }
 
     /// Adds the value of the next measure. It is computed only if requested.
     pub fn put(&mut self, value: impl FnOnce() -> Value) {
-        let at = self.values.len();
-        let is_wanted = self.wanted.is_none_or(|wanted| wanted.get(at) == Some(&true));
-        self.values.push(if is_wanted { value() } else { Value::Null });
+        if self.is_next_wanted() {
+            self.row.push(value());
+        }
+    }
+
+    /// Adds the value of the next measure: the bytes that `of_stored` finds in the stored form of the state, if that is known.
+    pub(crate) fn put_stored(
+        &mut self,
+        of_stored: impl FnOnce(&'a [u8]) -> Option<&'a [u8]>,
+        bytes: impl FnOnce() -> Option<Vec<u8>>,
+    ) {
+        if self.is_next_wanted() {
+            let value = match self.stored.and_then(of_stored) {
+                Some(stored) => self.row.spare.bytes(stored),
+                None => Value::or_null(bytes().map(Value::Bytes)),
+            };
+            self.row.push(value);
+        }
+    }
+
+    /// Whether the next measure is to be put; otherwise null is put, or nothing.
+    fn is_next_wanted(&mut self) -> bool {
+        let is_wanted = self.wanted.is_none_or(|wanted| wanted.get(self.measures) == Some(&true));
+        self.measures += 1;
+        if !is_wanted && !self.leaves_out {
+            self.row.push(Value::Null);
+        }
+        is_wanted
+    }
+
+    /// What is put next is of a state with this stored form, or of one whose form is not known.
+    pub(super) fn set_stored(&mut self, stored: Option<&'a [u8]>) {
+        self.stored = stored;
     }
 
     /// The values put so far.
     pub(crate) fn values(&self) -> &[Value] {
-        &self.values
+        self.row.values()
     }
 
     /// The parameters of a dynamic view's measures: the rest of the numbers for lists, because it comes last.

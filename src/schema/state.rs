@@ -14,7 +14,7 @@ use crate::time::Day;
 #[derive(Debug)]
 pub(super) struct NotAState;
 
-type ReadFn = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState>;
+type ReadFn = for<'a> fn(Option<&mut &'a [u8]>, &mut Presented<'a>) -> Result<(), NotAState>;
 
 /// The structure of a stored state, as far as its id tells. Serde writes parts one after the other.
 #[derive(Clone, Debug)]
@@ -57,10 +57,10 @@ impl StateShape {
     }
 
     /// Reads a state and shows it; without bytes, shows the values of no state.
-    pub(super) fn read(
+    pub(super) fn read<'a>(
         &self,
-        bytes: Option<&mut &[u8]>,
-        out: &mut Presented<'_>,
+        bytes: Option<&mut &'a [u8]>,
+        out: &mut Presented<'a>,
     ) -> Result<(), NotAState> {
         match (self, bytes) {
             (StateShape::One(read, _), bytes) => read(bytes, out),
@@ -88,10 +88,10 @@ impl StateShape {
         }
     }
 
-    fn read_list(
+    fn read_list<'a>(
         &self,
-        bytes: Option<&mut &[u8]>,
-        out: &mut Presented<'_>,
+        bytes: Option<&mut &'a [u8]>,
+        out: &mut Presented<'a>,
     ) -> Result<(), NotAState> {
         let Some(bytes) = bytes else {
             return (0..out.list(None)).try_for_each(|_| self.read(None, out));
@@ -117,9 +117,19 @@ fn take<T: serde::de::DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, NotAStat
     codec::take(bytes).map_err(|_| NotAState)
 }
 
-fn read<A: Aggregate>(bytes: Option<&mut &[u8]>, out: &mut Presented<'_>) -> Result<(), NotAState> {
-    let state = bytes.map(take::<A>).transpose()?;
-    A::present(state.as_ref(), out);
+fn read<'a, A: Aggregate>(
+    bytes: Option<&mut &'a [u8]>,
+    out: &mut Presented<'a>,
+) -> Result<(), NotAState> {
+    let Some(bytes) = bytes else {
+        A::present(None, out);
+        return Ok(());
+    };
+    let before = *bytes;
+    let state = take::<A>(bytes)?;
+    out.set_stored(before.get(..before.len() - bytes.len()));
+    A::present(Some(&state), out);
+    out.set_stored(None);
     Ok(())
 }
 

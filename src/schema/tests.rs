@@ -20,9 +20,9 @@ fn view() -> View {
 fn row<K: Key, A: Aggregate>(view: &View, key: &K, state: &A) -> Result<Vec<Value>, Unread> {
     let schema = ViewSchema::of::<K, A>(view).unwrap();
     let reader = RowReader::new(schema, (&K::id(), &A::id()), |_| true);
-    let (mut bytes, mut row) = (Vec::new(), Vec::new());
+    let (mut bytes, mut row) = (Vec::new(), Row::default());
     codec::encode(state, &mut bytes).unwrap();
-    reader.read(&encoded(key), &bytes, &mut row).map(|()| row)
+    reader.read(&encoded(key), &bytes, &mut row).map(|()| row.values().to_vec())
 }
 
 /// Reading by the id gives what the type itself presents.
@@ -211,9 +211,9 @@ fn what_is_not_known_is_not_read() {
     let schema = ViewSchema::unnamed("v", "UTC", Grain::Day, ("severity", "tuple(count,load)"));
     let reader = RowReader::new(schema, ("severity", "tuple(count,load)"), |_| true);
     assert!(reader.measures().is_none());
-    let mut row = Vec::new();
+    let mut row = Row::default();
     reader.read(&[7, 8], &[1, 2, 3], &mut row).unwrap();
-    assert_eq!(row, [Value::Bytes(vec![7, 8])]);
+    assert_eq!(row.values(), [Value::Bytes(vec![7, 8])]);
     // A hand-written key whose id lists the parts of its encoding.
     assert_eq!(key::columns_of("severity(u8)"), [Column::new("", Kind::Integer)]);
 }
@@ -251,9 +251,9 @@ proptest! {
         type State = (Count, Vec<Maybe<(Mean, Min<String>)>>, Maybe<Quantiles>, Distinct);
         let schema = ViewSchema::of::<Key, State>(&view()).unwrap();
         let reader = RowReader::new(schema.clone(), (&<Key as crate::Key>::id(), &State::id()), |_| true);
-        let mut row = Vec::new();
+        let mut row = Row::default();
         if reader.read(&key, &state, &mut row).is_ok() {
-            prop_assert_eq!(row.len(), schema.key.len() + schema.measures.len());
+            prop_assert_eq!(row.values().len(), schema.key.len() + schema.measures.len());
         }
     }
 }

@@ -140,9 +140,9 @@ impl ViewSchema {
     }
 
     pub(super) fn finish(&self, out: Presented<'_>) -> Result<Vec<Value>, SchemaError> {
-        match out.is_beyond || out.values.len() != self.measures.len() {
-            true => Err(SchemaError::List { view: self.name.clone() }),
-            false => Ok(out.values),
+        match out.are_all(self.measures.len()) {
+            true => Ok(out.into_row().values),
+            false => Err(SchemaError::List { view: self.name.clone() }),
         }
     }
 }
