@@ -200,7 +200,7 @@ pub enum TimeError {
     },
     /// Not a duration.
     #[error(
-        "'{text}' is not a duration: expected an integer followed by s, m, h or d, such as '1h'"
+        "'{text}' is not a duration: expected an integer followed by s, m, h or d, such as '1h', and at most 10000d"
     )]
     Duration {
         /// What was given.

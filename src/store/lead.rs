@@ -51,7 +51,14 @@ impl Store {
     }
 }
 
+const OWN: &str = "lead: ";
+
 /// The name of the fact that says how much further a run begins than a view has events.
 fn lead(view: &str) -> String {
-    format!("lead: {view}")
+    format!("{OWN}{view}")
+}
+
+/// Whether a fact is one of these.
+pub(super) fn is_own(name: &str) -> bool {
+    name.starts_with(OWN)
 }

@@ -74,10 +74,13 @@ pub(crate) fn views(
                 Some((field, here, there)) => {
                     let change = format!("its {field} was '{here}' and is '{there}' now");
                     match (rebuild.contains(&name), is_logged) {
-                        (true, true) => Next::Computes(change),
-                        (false, true) => Next::Refuses(format!(
-                            "{change}; dayfold run --rebuild {name} gives up what is sealed and computes it again"
-                        )),
+                        (asked, true) => match report.check_redefined(view.definition.view()) {
+                            Err(error) => Next::Refuses(format!("{change}; {error}")),
+                            Ok(()) if asked => Next::Computes(change),
+                            Ok(()) => Next::Refuses(format!(
+                                "{change}; dayfold run --rebuild {name} gives up what is sealed and computes it again"
+                            )),
+                        },
                         (_, false) => Next::Refuses(format!("{change}, and the folder has no log")),
                     }
                 }

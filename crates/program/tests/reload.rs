@@ -397,6 +397,19 @@ fn a_view_whose_past_is_gone_is_removed_only_if_that_is_said() {
     for _ in 0..3 {
         good(folder.path(), &["run", "f.toml", "--once"]);
     }
+    // The log has no longer what a changed view would need: nobody is told to have it computed again.
+    write(&format!("{BY_PIECES}grain = \"month\"\n"));
+    for command in ["check", "run"] {
+        for rebuild in [&[][..], &["--rebuild", "by_pieces"]] {
+            let asked = [&[command, "f.toml"], rebuild].concat();
+            let tried = common::run(folder.path(), &asked);
+            assert_eq!(tried.status.code(), Some(2), "{asked:?}");
+            let said = [tried.stdout, tried.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.contains("give the changed view a new name"), "{asked:?}: {said}");
+            assert!(!said.contains("dayfold run --rebuild"), "{asked:?}: {said}");
+        }
+    }
     write("");
     let said = bad(folder.path(), &["run", "f.toml", "--once"], 2);
     assert!(said.contains("view by_pieces: the folder has it and the file does not"), "{said}");

@@ -120,9 +120,9 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     let without = "rollup = { month = \"400d\" }";
     check("grace = \"1h\"", without, "the view has no 'keep': its periods are kept for ever");
-    check("grace = \"1h\"", "revisions = 0", "expected a whole number, 1 or more");
+    check("grace = \"1h\"", "revisions = 0", "expected a whole number from 1");
     check("grace = \"1h\"", "revisions = \"1y\"", "'1y' is not a duration");
-    check("grace = \"1h\"", "revisions = true", "expected an integer");
+    check("grace = \"1h\"", "revisions = true", "or a duration such as");
     let unknown = "units = { aa = \"mi\" }\nmeasures = {";
     check("measures = {", unknown, ":22:11: there is no measure 'aa': did you mean 'a'?");
     check(

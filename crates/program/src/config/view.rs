@@ -203,12 +203,15 @@ fn revisions(section: &Section<'_>) -> Result<Option<Revisions>, FileError> {
     if section.is_text("revisions") {
         return Ok(section.duration("revisions")?.map(Revisions::Within));
     }
-    let Some(number) = section.integer("revisions")? else { return Ok(None) };
-    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+    if !section.section_is_there("revisions") {
+        return Ok(None);
+    }
+    let number = section.integer("revisions").ok().flatten();
+    let number = number.and_then(|number| u32::try_from(number).ok()).and_then(NonZeroU32::new);
     let error = || {
         section.error(
             "revisions",
-            "expected a whole number, 1 or more (1 is only the one that counts), or a duration such as \"30d\"",
+            "expected a whole number from 1 (only the revision that counts) to 4294967295, or a duration such as \"30d\"",
         )
     };
     number.map(|number| Some(Revisions::Newest(number))).ok_or_else(error)
