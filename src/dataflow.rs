@@ -109,9 +109,10 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     let peers = events.scope().peers();
     let lead = archive.store().and_then(|store| store.lead(view.name()));
     let view = view.with_lead(lead);
+    let kept_from = sealed.kept_from();
     let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, sealed, through)));
 
-    let (rows, counts) = combine(events, refused, &view, through, read);
+    let (rows, counts) = combine(events, refused, &view, (through, kept_from), read);
     let progress = speed_view(rows.clone(), counts, &state, archive, log);
     DayView { rows, progress, state, measures: Vec::new() }
 }

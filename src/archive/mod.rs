@@ -24,15 +24,15 @@ pub(crate) use load::Loaded;
 pub(crate) use pool::{Held, Pool, Step};
 pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
-pub(crate) use rollup::{Expired, Rollup, RollupCheck, with_rollups};
+pub(crate) use rollup::{Rollup, RollupCheck, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use sealed::{Keeper, Past, Sealed};
 pub(crate) use shelf::{Shelf, TakenOff};
 
 use crate::closing::Closing;
 use crate::store::{Share, Store};
-use crate::time::Day;
-use crate::view::RevisionLimit;
+use crate::time::{Day, Grain};
+use crate::view::{RevisionLimit, RollupsFrom};
 use crate::yielding::Sealing;
 
 /// The storage of the sealed days of all views of a program. Clones share it.
@@ -202,13 +202,15 @@ impl Drop for Lane {
 pub(crate) fn commit(
     place: &Place,
     view: &str,
-    through: Closing,
-    shares: &[Share],
+    (through, shares): (Closing, &[Share]),
+    not_dropped_from: Option<Day>,
 ) -> Result<(), ArchiveError> {
-    match place {
-        Place::Memory => Ok(()),
-        Place::Folder(store) => Ok(store.commit(view, through, shares)?),
+    let Place::Folder(store) = place else { return Ok(()) };
+    // What is dropped of a closing is not read from the log again when the closing is live.
+    if let Some(from) = not_dropped_from {
+        store.note_not_dropped(view, from)?;
     }
+    Ok(store.commit(view, through, shares)?)
 }
 
 /// What a process removes of a view from its part. Nobody reads or writes it any more.
@@ -218,6 +220,8 @@ pub(crate) struct Removal {
     pub(crate) before: Option<Day>,
     /// Remove what closings up to this one have superseded, except these revisions.
     pub(crate) superseded: Option<(Closing, RevisionLimit)>,
+    /// Remove the rollups before these days, by grain.
+    pub(crate) rollups: RollupsFrom,
 }
 
 impl Removal {
@@ -228,6 +232,11 @@ impl Removal {
         }
         if let Some((through, limit)) = self.superseded {
             store.remove_superseded(view, through, limit)?;
+        }
+        for grain in Grain::ALL {
+            if let Some(before) = self.rollups[grain as usize] {
+                store.remove_rollups(view, grain, before)?;
+            }
         }
         Ok(())
     }

@@ -46,8 +46,9 @@ impl<K, A> Rollup<K, A> {
         self.file.as_deref()
     }
 
-    fn path(&self) -> Option<PathBuf> {
-        self.file.as_ref().map(|file| file.file.path.clone())
+    /// What it is a rollup of, and its file, if it is in a folder.
+    fn place(&self) -> Option<(Grain, DayRange, PathBuf)> {
+        Some((self.grain, self.days, self.file.as_ref()?.file.path.clone()))
     }
 }
 
@@ -110,8 +111,11 @@ pub(crate) struct Rollups<K, A> {
     is_due: bool,
     /// The number of rollups begun; it makes the names of files unique.
     begun: u64,
-    /// Files that are no longer needed.
-    stale: Vec<PathBuf>,
+    /// Files of rollups that are no longer right. They are removed when the manifest names their successors: until then it
+    /// names them.
+    stale: Vec<(Grain, DayRange, PathBuf)>,
+    /// Files of rollups that nobody makes again, because they went with their periods.
+    gone: Vec<PathBuf>,
 }
 
 impl<K: Key, A: Aggregate> Rollups<K, A> {
@@ -128,9 +132,18 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         grains.retain(|grain| *grain != calendar.grain() && calendar.grain().is_within(*grain));
         grains.sort_by_key(|grain| Grain::ALL.iter().position(|known| known == grain));
         grains.dedup();
-        let (kept, given_up, stale) = (Vec::new(), Vec::new(), Vec::new());
-        let (pending, is_due, begun) = (None, true, 0);
-        Rollups { grains, calendar, kept, pending, given_up, outliving, is_due, begun, stale }
+        Rollups {
+            grains,
+            calendar,
+            kept: Vec::new(),
+            pending: None,
+            given_up: Vec::new(),
+            outliving,
+            is_due: true,
+            begun: 0,
+            stale: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     pub(crate) fn kept(&self) -> &[Rollup<K, A>] {
@@ -154,7 +167,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         self.kept.retain(|rollup| {
             let stays = !rollup.days.contains(day);
             if !stays {
-                stale.extend(rollup.path());
+                stale.extend(rollup.place());
             }
             stays
         });
@@ -250,23 +263,34 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
                 self.first_of(rollup.grain).is_some() || self.under(rollup.grain).is_some();
             from <= rollup.days.lower || (is_whole && rollup.days.upper <= from)
         };
-        let gone: Vec<bool> = self.kept.iter().map(|rollup| !stays(rollup)).collect();
-        let mut gone = gone.into_iter();
-        let stale = &mut self.stale;
-        self.kept.retain(|rollup| {
-            let is_gone = gone.next().unwrap_or(false);
-            stale.extend(is_gone.then(|| rollup.path()).flatten());
-            !is_gone
-        });
+        let is_gone: Vec<bool> = self.kept.iter().map(|rollup| !stays(rollup)).collect();
+        let mut is_gone = is_gone.into_iter();
+        for rollup in self.kept.extract_if(.., |_| is_gone.next().unwrap_or(false)) {
+            let Some((grain, days, path)) = rollup.place() else { continue };
+            match self.outliving.iter().any(|(of, _)| *of == grain) {
+                true => self.stale.push((grain, days, path)),
+                false => self.gone.push(path),
+            }
+        }
+        let may_stay = |grain: Grain, days: DayRange| {
+            let is_whole = self.first_of(grain).is_some() || self.under(grain).is_some();
+            from <= days.lower || (is_whole && days.upper <= from)
+        };
+        // What is being made has all of its parts already.
+        self.pending = self.pending.filter(|(grain, days)| may_stay(*grain, *days));
         self.given_up.retain(|(_, days)| from <= days.lower);
-        self.pending = self.pending.filter(|(_, days)| from <= days.lower);
         self.is_due = true;
     }
 
     /// The first of these days, in order, that is in no rollup of the finest grain that outlives the periods, or `limit`.
-    pub(super) fn covered_before(&self, days: impl Iterator<Item = Day>, limit: Day) -> Day {
+    pub(super) fn covered_before(
+        &self,
+        mine: Coverage,
+        days: impl Iterator<Item = Day>,
+        limit: Day,
+    ) -> Day {
         match self.outliving.first() {
-            Some(&first) => self.first_uncovered(first, days, limit),
+            Some(&first) => self.first_uncovered(first, mine, days, limit),
             None => limit,
         }
     }
@@ -274,6 +298,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
     fn first_uncovered(
         &self,
         (grain, from): (Grain, Day),
+        mine: Coverage,
         days: impl Iterator<Item = Day>,
         limit: Day,
     ) -> Day {
@@ -283,7 +308,9 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
                 continue;
             }
             let Some(period) = self.calendar.of_coarser(day, grain) else { return day };
-            if !self.kept.iter().any(|of| of.grain == grain && of.days == period) {
+            let rollups = self.kept.iter().filter(|of| of.grain == grain && of.days == period);
+            let covered = rollups.fold(Coverage::NONE, |all, of| all.union(of.part.coverage));
+            if !mine.difference(covered).is_empty() {
                 return period.lower;
             }
             last = Some(period);
@@ -291,13 +318,12 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         limit
     }
 
-    /// Takes rollups off the shelf that are kept no longer, each grain as far as the next coarser one has them. Returns what
-    /// is to be removed. Periods before `kept_from` are gone.
+    /// Takes rollups off the shelf that are kept no longer, each grain as far as the next coarser one has them. Periods before
+    /// `kept_from` are gone. The files go when all workers have done so ([`Removal`](crate::archive::Removal)).
     ///
     /// A grain loses nothing before all that is finer is gone, up to the end of a coarser period. Until then it may not have
     /// everything yet, and the coarser period may have to be made again from it.
-    pub(super) fn expire(&mut self, kept: &KeptFrom, kept_from: Day) -> Vec<Expired> {
-        let mut expired = Vec::new();
+    pub(super) fn expire(&mut self, mine: Coverage, kept: &KeptFrom, kept_from: Day) {
         let mut finer_from = kept_from;
         for at in 0..self.outliving.len() {
             let (grain, from) = self.outliving[at];
@@ -310,19 +336,15 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
             let mut days: Vec<Day> = days.collect();
             days.sort_unstable();
             let before = match self.outliving.get(at + 1) {
-                Some(&coarser) => self.first_uncovered(coarser, days.iter().copied(), limit),
+                Some(&coarser) => self.first_uncovered(coarser, mine, days.iter().copied(), limit),
                 None => limit,
             };
             if before <= from {
                 continue;
             }
             self.outliving[at].1 = before;
-            let is_gone = |of: &Rollup<K, A>| of.grain == grain && of.days.lower < before;
-            let gone = self.kept.extract_if(.., |of| is_gone(of));
-            let files = gone.filter_map(|of| of.file).collect();
-            expired.push(Expired { grain, before, files });
+            self.kept.retain(|of| of.grain != grain || before <= of.days.lower);
         }
-        expired
     }
 
     /// Whether a file is that of a rollup in use.
@@ -332,19 +354,19 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
 
     /// Takes a damaged one out of the way, to be made again. Returns whether it was there.
     pub(crate) fn lost(&mut self, path: &Path) -> bool {
-        let before = self.kept.len();
-        self.kept.retain(|rollup| rollup.file().is_none_or(|file| file.file.path != path));
-        let is_lost = self.kept.len() < before;
-        self.stale.extend(is_lost.then(|| path.to_owned()));
-        self.is_due |= is_lost;
-        is_lost
+        let is_lost =
+            |rollup: &mut Rollup<K, A>| rollup.file().is_some_and(|file| file.file.path == path);
+        let lost: Vec<_> = self.kept.extract_if(.., is_lost).collect();
+        self.stale.extend(lost.iter().filter_map(Rollup::place));
+        self.is_due |= !lost.is_empty();
+        !lost.is_empty()
     }
 
     /// Takes in what has been made, if none of its parts has changed since.
     pub(crate) fn made(&mut self, rollup: Rollup<K, A>) {
         match self.pending.take() {
             Some(pending) if pending == (rollup.grain, rollup.days) => self.kept.push(rollup),
-            _ => self.stale.extend(rollup.path()),
+            _ => self.stale.extend(rollup.place()),
         }
     }
 
@@ -421,34 +443,11 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
             finer != grain && finer.is_within(grain)
         });
         self.begun += 1;
-        let stale = std::mem::take(&mut self.stale);
+        let mut stale = std::mem::take(&mut self.gone);
+        let same = |of: &mut (Grain, DayRange, PathBuf)| (of.0, of.1) == (grain, days);
+        stale.extend(self.stale.extract_if(.., same).map(|(.., path)| path));
         let (view, number) = (view.to_owned(), self.begun);
         RollupJob { view, worker, mine, grain, days, parts, print, number, stale, stop }
-    }
-}
-
-/// What is kept no longer of the rollups of a grain.
-#[derive(Debug)]
-pub(crate) struct Expired {
-    grain: Grain,
-    before: Day,
-    files: Vec<Arc<RollupFile>>,
-}
-
-impl Expired {
-    /// Removes it from the part of this process.
-    pub(crate) fn remove(
-        self,
-        place: &Place,
-        view: &str,
-        mine: Coverage,
-    ) -> Result<(), ArchiveError> {
-        let Place::Folder(store) = place else { return Ok(()) };
-        // Other workers may still need what an earlier run wrote with fewer workers: it stays, and the manifest names it.
-        let own = |of: &Arc<RollupFile>| of.file.file_coverage.difference(mine).is_empty();
-        let files: Vec<_> =
-            self.files.into_iter().filter(own).map(|of| of.file.path.clone()).collect();
-        Ok(store.remove_rollups(view, (self.grain, self.before), mine, &files)?)
     }
 }
 

@@ -110,10 +110,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
             return Err(EngineError::FloorAhead { floor, now });
         }
         if let Some(store) = &store {
-            let entered = log.as_ref().map_or(EventTime::MIN, |log| log.floor);
             for view in views.iter().filter(|view| !view.outliving().is_empty()) {
-                let closed = |floor| view.closed_before(view.first_open(floor));
-                store.note_lead(view.name(), closed(floor), closed(entered) == closed(floor))?;
+                store.note_lead(view.name(), view.closed_before(view.first_open(floor)));
             }
         }
         tracing::info!(views = views.len(), threads, floor, "the engine starts");

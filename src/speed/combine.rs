@@ -70,9 +70,12 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     floor: EventTime,
     grace: Option<i64>,
     first_open: Day,
-    /// The first period that is kept under the floor, where late events of earlier ones are not counted in rollups.
+    /// The first period that is kept under the floor, where late events of earlier ones are not counted in rollups. In a
+    /// replay it is the first one that was not removed: an event that counted when it came has to count again.
     first_kept: Day,
     outlives: bool,
+    /// The first period that was not removed when the program started.
+    kept_from: Day,
     /// Closings up to this one are sealed, or were when the program started.
     sealed: Option<Closing>,
     /// Whether a replay wants the sealed events, or the unsealed ones.
@@ -112,6 +115,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             first_open: view.first_open(EventTime::MIN),
             first_kept: Day::MIN,
             outlives: !view.outliving().is_empty(),
+            kept_from: Day::MIN,
             sealed,
             wants_sealed: false,
             replaying: false,
@@ -125,6 +129,11 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
+    /// The same, where periods before this one were removed.
+    pub(crate) fn kept_from(self, kept_from: Day) -> Self {
+        Combiner { kept_from, ..self }
+    }
+
     /// A combiner that takes the events of closings up to `through` from a replay.
     pub(crate) fn of_sealed(view: View, through: Closing) -> Self {
         Combiner { wants_sealed: true, ..Combiner::new(view, Some(through), 1) }
@@ -136,8 +145,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         for share in self.shares.iter_mut().filter(|share| share.rows.capacity() == 0) {
             share.rows.reserve(share.expected);
         }
-        self.enter(floor, Some(self.view.grace_ms()));
-        self.replaying = false;
+        self.enter(floor, Some(self.view.grace_ms()), false);
     }
 
     /// Starts a part of a replay: what is added next entered under `floor` in an earlier run, with the `grace` of that
@@ -146,15 +154,15 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         // One tick may replay events that entered under several floors. Equal days and keys under different floors may
         // belong to different closings, so their rows are not combined.
         self.shares.iter_mut().for_each(|share| share.from = share.rows.len());
-        self.enter(floor, grace);
-        self.replaying = true;
+        self.enter(floor, grace, true);
     }
 
-    fn enter(&mut self, floor: EventTime, grace: Option<i64>) {
-        if (floor, grace) != (self.floor, self.grace) {
-            (self.floor, self.grace) = (floor, grace);
+    fn enter(&mut self, floor: EventTime, grace: Option<i64>, replaying: bool) {
+        if (floor, grace, replaying) != (self.floor, self.grace, self.replaying) {
+            (self.floor, self.grace, self.replaying) = (floor, grace, replaying);
             self.first_open = self.view.first_open_with(floor, grace);
-            if self.outlives {
+            self.first_kept = if self.outlives { self.kept_from } else { Day::MIN };
+            if self.outlives && !replaying {
                 let closed = self.view.counted_from(self.view.closed_before(self.first_open));
                 self.first_kept = self.view.kept_behind(closed).periods;
             }
@@ -249,7 +257,7 @@ pub(crate) fn combine<'scope, C, K, A>(
     events: Stream<'scope, Moment, C>,
     refused: Option<StreamVec<'scope, Moment, Counts>>,
     view: &View,
-    sealed: Option<Closing>,
+    (sealed, kept_from): (Option<Closing>, Day),
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> Combined<'scope, K, A>
 where
@@ -269,7 +277,7 @@ where
     for input in 0..builder.shape().inputs() {
         builder.set_notify_for(input, FrontierInterest::Never);
     }
-    let mut combiner = Combiner::<K, A>::new(view.clone(), sealed, peers);
+    let mut combiner = Combiner::<K, A>::new(view.clone(), sealed, peers).kept_from(kept_from);
     let (removes, mut latest) = (view.retention().keep.is_some(), None);
     builder.build(move |_capabilities| {
         move |_frontiers| {

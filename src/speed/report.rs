@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::closing::Closing;
 use crate::store::LogPosition;
 use crate::time::Day;
+use crate::view::RollupsFrom;
 
 /// A worker's report to all others: its share of every closing through `through` is prepared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub(crate) struct Leaving {
     pub(super) gone: Option<Day>,
     /// Nobody on this worker may open files that closings up to this one have superseded.
     pub(super) superseded: Option<Closing>,
+    /// This worker has all rollups before these days, by grain, in coarser ones.
+    pub(super) rollups: RollupsFrom,
 }
 
 impl Leaving {
@@ -36,6 +39,7 @@ impl Leaving {
         Leaving {
             gone: self.gone.min(other.gone),
             superseded: self.superseded.min(other.superseded),
+            rollups: std::array::from_fn(|at| self.rollups[at].min(other.rollups[at])),
         }
     }
 }

@@ -34,8 +34,7 @@ use crate::store::Share;
 use crate::time::Day;
 
 type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
-/// What a job of rollups has made, if it is not one that removes them.
-type RolledUp<K, A> = Result<Option<Rollup<K, A>>, ArchiveError>;
+type RolledUp<K, A> = Result<Rollup<K, A>, ArchiveError>;
 
 enum Stage<K: Key, A: Aggregate> {
     /// Nothing is being sealed.
@@ -113,9 +112,11 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
         let goes_on = self.step_leaving();
         let report = self.step_seal(frontier);
-        self.step_rollups();
+        let has_expired = self.step_rollups();
         match (report, self.reported) {
-            (None, Some(through)) if goes_on => Some(self.report(through, Vec::new())),
+            (None, Some(through)) if goes_on || has_expired => {
+                Some(self.report(through, Vec::new()))
+            }
             (report, _) => report,
         }
     }
@@ -149,6 +150,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     .superseded
                     .filter(|_| all.superseded > before.superseded)
                     .and_then(limit),
+                rollups: std::array::from_fn(|at| {
+                    all.rollups[at].filter(|_| all.rollups[at] > before.rollups[at])
+                }),
             };
             let view = state.view.name().to_owned();
             drop(state);
@@ -157,18 +161,18 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         goes_on
     }
 
-    /// Takes in a finished rollup, and begins the next one.
-    fn step_rollups(&mut self) {
-        let Some(lane) = &self.rollups else { return };
+    /// Takes in a finished rollup, and begins the next one. Returns whether rollups are kept no longer.
+    fn step_rollups(&mut self) -> bool {
+        let Some(lane) = &self.rollups else { return false };
         let mut state = self.state.borrow_mut();
         match self.rollup.as_ref().map(mpsc::Receiver::try_recv) {
-            Some(Err(TryRecvError::Empty)) => return,
-            Some(Ok(Ok(Some(rollup)))) => {
+            Some(Err(TryRecvError::Empty)) => return false,
+            Some(Ok(Ok(rollup))) => {
                 state.sealed.rollups().made(rollup);
                 // Periods may have waited for it, to be removed.
                 let _ = self.wake.activate();
             }
-            Some(Ok(Ok(None) | Err(ArchiveError::Stopped))) | None => {}
+            Some(Ok(Err(ArchiveError::Stopped))) | None => {}
             // Nothing is lost: all of it is in sealed files.
             Some(Ok(Err(error))) => {
                 let name = state.view.name().to_owned();
@@ -177,32 +181,23 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Some(Err(TryRecvError::Disconnected)) => state.fail(ArchiveError::Panicked),
         }
         self.rollup = None;
-        let (sender, receiver) = mpsc::channel();
-        let wake = self.wake.clone();
-        let expired = state.expire_rollups();
-        if !expired.is_empty() {
-            let (view, mine) = (state.view.name().to_owned(), state.sealed.mine());
-            lane.spawn(move |place| {
-                let mut expired = expired.into_iter();
-                let removed = expired.try_for_each(|expired| expired.remove(place, &view, mine));
-                // As in `spawn`.
-                let _ = sender.send(removed.map(|()| None));
-                let _ = wake.activate();
-            });
-            self.rollup = Some(receiver);
-            return;
-        }
-        let Some(through) = state.sealed_through.map(Closing::last_closed) else { return };
+        let has_expired = state.expire_rollups();
+        let Some(through) = state.sealed_through.map(Closing::last_closed) else {
+            return has_expired;
+        };
         let first_open = state.view.calendar().following(through);
         let Some(job) = state.sealed.next_rollup(self.worker, first_open, &self.stop) else {
-            return;
+            return has_expired;
         };
+        let (sender, receiver) = mpsc::channel();
+        let wake = self.wake.clone();
         lane.spawn(move |place| {
             // As in `spawn`.
-            let _ = sender.send(job.write(place).map(Some));
+            let _ = sender.send(job.write(place));
             let _ = wake.activate();
         });
         self.rollup = Some(receiver);
+        has_expired
     }
 
     fn step_seal(&mut self, frontier: Option<Moment>) -> Option<SealReport> {
@@ -267,10 +262,12 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             },
             Stage::Prepared(through, parts) => match self.all_prepared(through) {
                 Some(live) => {
-                    let view = self.state.borrow().view.name().to_owned();
                     let shares = self.shares(live);
-                    let done =
-                        self.spawn(move |place| archive::commit(place, &view, live, &shares));
+                    let state = self.state.borrow();
+                    let (view, from) = (state.view.name().to_owned(), state.not_dropped_from());
+                    drop(state);
+                    let done = self
+                        .spawn(move |place| archive::commit(place, &view, (live, &shares), from));
                     Next::Going(Stage::Committing(live, parts, done))
                 }
                 None => Next::Waiting(Stage::Prepared(through, parts)),

@@ -146,7 +146,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     ) -> Self {
         let kept_first = sealed.keeps();
         let latest = sealed.latest(&view);
-        let not_dropped_from = sealed.not_dropped_from(&view, through);
+        let not_dropped_from = sealed.not_dropped_from(&view);
         Speed {
             view,
             peers,

@@ -14,7 +14,7 @@ use super::proof::LogPosition;
 use super::record::Run;
 use super::storage::Storage;
 use super::view_record::{FormerNames, ViewRecord};
-use super::{lead, live, zones};
+use super::{live, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange};
@@ -210,7 +210,7 @@ pub fn inspect(
         run: part.state.run.map(RunReport::from),
         proven: folder.proven(process),
         facts: (part.state.facts.iter())
-            .filter(|(name, _)| !zones::is_own(name) && !lead::is_own(name))
+            .filter(|(name, _)| !zones::is_own(name))
             .map(|(name, value)| (name.clone(), value.len() as u64))
             .collect(),
     });

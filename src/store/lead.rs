@@ -1,7 +1,7 @@
 //! How much further a run begins than a view has events, which decides what is kept of the view.
 
-use super::config::RunState;
-use super::error::StoreError;
+use std::sync::PoisonError;
+
 use super::opened::Store;
 use crate::time::Day;
 use crate::view::Lead;
@@ -18,47 +18,14 @@ impl Store {
 
     /// How much further this run begins than the view has events.
     pub(crate) fn lead(&self, view: &str) -> Option<Lead> {
-        bincode::deserialize(&self.fact(&lead(view))?).ok()
+        self.leads.lock().unwrap_or_else(PoisonError::into_inner).get(view).copied()
     }
 
-    /// Records how much further this run begins than the view has events, if its periods through `closed` are closed. All
-    /// processes record the same.
-    ///
-    /// Events that an interrupted run has taken in are read from the log again, and must count as they did. So the lead stays
-    /// what it was for them; `entered` tells whether there are any that came when these periods were closed.
-    ///
-    /// # Errors
-    /// As [`Store::set_fact`].
-    pub(crate) fn note_lead(
-        &self,
-        view: &str,
-        closed: Day,
-        entered: bool,
-    ) -> Result<(), StoreError> {
-        let is_new = self.last == RunState::Complete || !entered;
-        let latest = self.latest(view).filter(|latest| is_new && *latest < closed);
-        let known = self.facts(&lead(view)).into_iter();
-        let known = known.filter_map(|(_, bytes)| bincode::deserialize::<Lead>(&bytes).ok());
-        let known = known.filter(|known| known.closed == closed && !is_new);
-        let Some(latest) = known.map(|known| known.latest).min().or(latest) else {
-            return Ok(());
-        };
-        let now = Lead { closed, latest };
-        match self.lead(view) == Some(now) {
-            true => Ok(()),
-            false => self.set_fact(&lead(view), bincode::serialize(&now).unwrap_or_default()),
+    /// Notes how much further this run begins than the view has events, if its periods through `closed` are closed.
+    pub(crate) fn note_lead(&self, view: &str, closed: Day) {
+        if let Some(latest) = self.latest(view).filter(|latest| *latest < closed) {
+            let mut leads = self.leads.lock().unwrap_or_else(PoisonError::into_inner);
+            leads.insert(view.to_owned(), Lead { closed, latest });
         }
     }
-}
-
-const OWN: &str = "lead: ";
-
-/// The name of the fact that says how much further a run begins than a view has events.
-fn lead(view: &str) -> String {
-    format!("{OWN}{view}")
-}
-
-/// Whether a fact is one of these.
-pub(super) fn is_own(name: &str) -> bool {
-    name.starts_with(OWN)
 }

@@ -39,6 +39,14 @@ pub(super) fn rollup_file_name(
     format!("{grain}-{}-w{worker}-r{run}-{number}", period_name(day))
 }
 
+/// Parses the grain and the first period in the name of a rollup.
+pub(super) fn parse_rollup_file_name(name: &str) -> Option<(Grain, Day)> {
+    let (grain, rest) = name.split_once('-')?;
+    let grain = Grain::ALL.into_iter().find(|known| known.name() == grain)?;
+    let (period, _) = rest.rsplit_once("-w")?;
+    Some((grain, parse_period_name(period)?))
+}
+
 /// Parses the closing, the generation and the worker in the name of a batch view.
 pub(super) fn parse_batch_file_name(name: &str) -> Option<(Closing, u32, u32)> {
     let (revision, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;

@@ -258,6 +258,7 @@ impl Looked {
                 to_prove,
             }),
             packs: Mutex::default(),
+            leads: Mutex::default(),
             days_in_doubt: false.into(),
             locks,
         })

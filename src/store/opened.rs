@@ -22,6 +22,7 @@ use crate::batch::{BatchView, Bytes, RawBatch};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::{Day, DayRange};
+use crate::view::Lead;
 
 /// An open data folder, shared by the threads of a process. Dropping it unlocks the folder.
 ///
@@ -60,6 +61,8 @@ pub struct Store {
     pub(super) state: RwLock<PartsState>,
     /// The packs that have been opened, by path.
     pub(super) packs: Mutex<BTreeMap<PathBuf, Bytes>>,
+    /// By view.
+    pub(super) leads: Mutex<BTreeMap<String, Lead>>,
     /// Creating a folder of a day failed in this run, but the folder may exist.
     pub(super) days_in_doubt: AtomicBool,
     /// Each lock with its file.
@@ -366,7 +369,7 @@ impl Store {
         self.append(&mut self.manifest(), Some(fact))
     }
 
-    /// The first period of a view of which no event was dropped, as a complete run without a log has left it.
+    /// The first period of a view of which no event was dropped that belongs to sealed periods.
     pub(crate) fn not_dropped_from(&self, view: &str) -> Option<Day> {
         let told = self.facts(&not_dropped(view)).into_iter();
         told.filter_map(|(_, bytes)| Some(Day(i32::from_le_bytes(bytes.try_into().ok()?)))).max()

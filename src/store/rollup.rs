@@ -15,7 +15,7 @@ use super::config::StoreConfig;
 use super::error::StoreError;
 use super::layout::Layout;
 use super::live::RollupFile;
-use super::names::rollup_file_name;
+use super::names::{parse_rollup_file_name, rollup_file_name};
 use super::opened::Store;
 use super::record::{BatchEntry, PartState, Record, RollupEntry};
 use super::storage::Storage;
@@ -120,20 +120,27 @@ impl Store {
         }
     }
 
-    /// Removes the rollups of a grain that begin before a day and are of these partitions: no question is about them any more.
+    /// Removes the rollups of a grain that begin before a day: all workers have them in coarser ones, and no question is about
+    /// them any more.
     ///
     /// # Errors
     /// [`StoreError::Failed`], or [`StoreError::Io`] if it may not have been recorded: no file was removed.
     pub(crate) fn remove_rollups(
         &self,
         view: &str,
-        (grain, before): (Grain, Day),
-        coverage: Coverage,
-        files: &[PathBuf],
+        grain: Grain,
+        before: Day,
     ) -> Result<(), StoreError> {
+        let coverage = Coverage::ALL;
         let record = Record::Unrolled { view: view.to_owned(), grain, before, coverage };
         self.append(&mut self.manifest(), Some(record))?;
-        self.discard_rollups(files);
+        let dir = self.layout.rollups(self.process()).join(view);
+        let names = self.storage.list(&dir).unwrap_or_default();
+        let is_gone = |name: &&String| {
+            parse_rollup_file_name(name).is_some_and(|(of, day)| of == grain && day < before)
+        };
+        let files: Vec<PathBuf> = names.iter().filter(is_gone).map(|name| dir.join(name)).collect();
+        self.discard_rollups(&files);
         tracing::info!(view, %grain, %before, files = files.len(), "older rollups are removed");
         Ok(())
     }

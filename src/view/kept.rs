@@ -66,7 +66,7 @@ impl RevisionLimit {
 
 /// How much further a run begins than a view has events: the end of a run closes the period of a view of months for the
 /// other views as well. Until the next period closes, what a view keeps counts back from its last one with events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lead {
     /// The last period that is closed when the run begins.
     pub(crate) closed: Day,

@@ -431,30 +431,43 @@ fn claims(view: &ViewHandle<u64, Count>) -> (Day, usize) {
     (from, answer.items.len())
 }
 
-/// The last events were long before the clock, so no period was removed, but a late event of these days is dropped.
+/// The last events were long before the clock, so no period was removed, but a late event of these days is dropped. It is in
+/// the log, and counts when that is read again, as long as its day is there.
 #[test]
 fn an_answer_claims_no_days_of_which_an_event_was_dropped() {
-    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
-    let keep = |view: View| view.keep(5 * A_DAY).keep_rollup(Grain::Month, Duration::MAX);
-    let started = Started::new(Arc::clone(&storage), FIRST + 1, 2, keep).unwrap();
-    started.day(FIRST + 1, vec![((FIRST + 1) * DAY, 1), ((FIRST + 2) * DAY - 1, 2)]).unwrap();
-    let now = FIRST + 80;
-    started.clock.store(now * DAY + 1, Ordering::SeqCst);
-    started.view.wait_sealed_through(Day(now as i32 - 1), LONG).unwrap();
-    // December begins the month of the last event.
-    assert_eq!(claims(&started.view), (first_of(FIRST - 4, Grain::Month), 2));
-    let late = (FIRST * DAY, 3);
-    started.pusher.push(vec![late]).unwrap().receipt.wait_both(LONG).unwrap();
-    let claimed = (first_of(now - 6, Grain::Month), 0);
-    assert_eq!(claims(&started.view), claimed);
-    // All of it is still in the month.
-    assert_eq!(started.found(), BTreeSet::from([1, 2]));
-    started.running.finish().unwrap();
-    for workers in [1, 3] {
-        let started = Started::new(Arc::clone(&storage), now, workers, keep).unwrap();
-        assert_eq!(claims(&started.view), claimed, "{workers}");
-        assert_eq!(started.found(), BTreeSet::from([1, 2]), "{workers}");
+    for seals in [false, true] {
+        let storage: Arc<dyn Storage> = Arc::new(Memory::default());
+        let keep = |view: View| view.keep(5 * A_DAY).keep_rollup(Grain::Month, Duration::MAX);
+        let started = Started::new(Arc::clone(&storage), FIRST + 1, 2, keep).unwrap();
+        started.day(FIRST + 1, vec![((FIRST + 1) * DAY, 1), ((FIRST + 2) * DAY - 1, 2)]).unwrap();
+        let now = FIRST + 80;
+        started.clock.store(now * DAY + 1, Ordering::SeqCst);
+        started.view.wait_sealed_through(Day(now as i32 - 1), LONG).unwrap();
+        // December begins the month of the last event.
+        let whole = first_of(FIRST - 4, Grain::Month);
+        assert_eq!(claims(&started.view), (whole, 2));
+        let late = (FIRST * DAY, 3);
+        started.pusher.push(vec![late]).unwrap().receipt.wait_both(LONG).unwrap();
+        let claimed = (first_of(now - 6, Grain::Month), 0);
+        assert_eq!(claims(&started.view), claimed);
+        // All of it is still in the month.
+        assert_eq!(started.found(), BTreeSet::from([1, 2]));
+        let mut expected = (whole, 3, vec![1, 2, 3]);
+        if seals {
+            let event = (now * DAY, 4);
+            started.pusher.push(vec![event]).unwrap().receipt.wait_both(LONG).unwrap();
+            started.clock.store((now + 1) * DAY + 1, Ordering::SeqCst);
+            started.view.wait_sealed_through(Day(now as i32), LONG).unwrap();
+            expected = (first_of(now - 5, Grain::Month), 1, vec![1, 2, 4]);
+        }
         started.running.finish().unwrap();
+        for workers in [1, 3] {
+            let started = Started::new(Arc::clone(&storage), now + 1, workers, keep).unwrap();
+            assert_eq!(claims(&started.view), (expected.0, expected.1), "{seals}, {workers}");
+            assert_eq!(started.found(), expected.2.iter().copied().collect(), "{seals}, {workers}");
+            assert_eq!(started.view.audit(DayRange::ALL, 1.0).unwrap().findings, []);
+            started.running.finish().unwrap();
+        }
     }
 }
 

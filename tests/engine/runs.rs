@@ -306,3 +306,52 @@ fn runs_beside_a_coarser_view_lose_nothing_that_is_kept() {
         running.finish().unwrap();
     }
 }
+
+/// Rollups of days go only when all workers have their months: a run ends whenever its source does, and a worker with few
+/// keys is far ahead of one with many.
+#[test]
+fn runs_that_end_before_all_workers_have_their_rollups_lose_none() {
+    const DAYS: i64 = 150;
+    for round in 0..6 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        let mut rows = "at,key\n".to_owned();
+        let mut expected = std::collections::BTreeMap::<_, i64>::new();
+        for hour in (0..DAYS * 24).step_by(6) {
+            let time = TODAY + hour * 3_600_000;
+            for key in 0..if hour % (24 * 25) == 0 { 7 } else { 1 } {
+                rows += &format!("{time},{key}\n");
+                let month = Calendar::utc().by(Grain::Month).day_of(time);
+                *expected.entry(month).or_default() += 1;
+            }
+        }
+        fs::write(&path, rows).unwrap();
+        for (run, workers) in [2, 2, 1, 3, 2, 1].into_iter().enumerate() {
+            let mut engine = Engine::<(EventTime, u64)>::new()
+                .clock(|| TODAY + DAYS * DAY)
+                .data(folder.path().join("data"))
+                .log(Durability::System, |event: &(EventTime, u64)| event.0);
+            let day = Duration::from_secs(86_400);
+            let view = View::new("events").unwrap().grace(Duration::ZERO).grain(Grain::Hour);
+            let view = view.keep(day / 2).keep_rollup(Grain::Day, 30 * day);
+            let view = view.keep_rollup(Grain::Month, Duration::MAX);
+            let view = engine.view(view, Measures::none(), |&(time, key): &(EventTime, u64)| {
+                Some((time, key, Count::one()))
+            });
+            let options = CsvOptions::new("at").fields(["key"]);
+            let engine = engine.file(path.clone(), options, |row| {
+                let key = String::from_utf8_lossy(row.field(0)).parse();
+                Ok((row.time(), key.map_err(|_| "no number")?))
+            });
+            let running = engine.start(Cluster::workers(workers)).unwrap();
+            assert!(running.wait_sealed(LONG).unwrap());
+            let query = Query::rows(KeyRange::all(), DayRange::ALL).by(Grain::Month);
+            let mut found = std::collections::BTreeMap::<_, i64>::new();
+            for item in view.ask_timeout(query, LONG).unwrap().items {
+                *found.entry(item.day.unwrap()).or_default() += item.parts.merged().unwrap().0;
+            }
+            assert_eq!(found, expected, "round {round}, run {run}");
+            running.finish().unwrap();
+        }
+    }
+}

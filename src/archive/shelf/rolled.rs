@@ -8,10 +8,9 @@ use serde::Serialize;
 
 use super::{File, Shelf};
 use crate::aggregate::Aggregate;
-use crate::archive::rollup::{Expired, Rollup, RollupCheck, RollupJob, Rollups};
+use crate::archive::rollup::{Rollup, RollupCheck, RollupJob, Rollups};
 use crate::archive::sealed::Source;
 use crate::archive::{ArchiveError, Place};
-use crate::closing::Closing;
 use crate::codec;
 use crate::key::Key;
 use crate::store::RollupFile;
@@ -64,18 +63,10 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.archive.store()?.latest(view.name())
     }
 
-    /// The first period of which no event was dropped in earlier runs, which have sealed everything `through` a closing. An
-    /// event is dropped under the floor at which it came. If its closing is not sealed, it is read from the log again, and
-    /// dropped again. Without a log, the folder says it.
-    pub(crate) fn not_dropped_from(&self, view: &View, through: Option<Closing>) -> Option<Day> {
-        if !self.outlives() {
-            return None;
-        }
-        // When the last of these events came, this day or an earlier one was the first that was open.
-        let closed = through.map(|through| view.closed_before(through.day));
-        let of_sealed = closed.map(|closed| view.kept_behind(view.counted_from(closed)).periods);
-        let told = self.archive.store().and_then(|store| store.not_dropped_from(view.name()));
-        of_sealed.max(told)
+    /// The first period of which no event was dropped in earlier runs, of those that are sealed. Others are read from the log
+    /// again.
+    pub(crate) fn not_dropped_from(&self, view: &View) -> Option<Day> {
+        self.archive.store()?.not_dropped_from(view.name()).filter(|_| self.outlives())
     }
 
     /// A fingerprint of what a rollup is made of: of other revisions, there is another one.
@@ -106,12 +97,12 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
 
     /// The first of the periods before `limit` that is in no rollup of those that outlive it, or `limit`.
     pub(crate) fn rolled_up_before(&self, limit: Day) -> Day {
-        self.rollups.covered_before(self.files.iter().map(|file| file.day), limit)
+        self.rollups.covered_before(self.mine, self.files.iter().map(|file| file.day), limit)
     }
 
-    /// Takes rollups off the shelf that are kept no longer. Returns what is to be removed.
-    pub(crate) fn expire_rollups(&mut self, kept: &KeptFrom) -> Vec<Expired> {
-        self.rollups.expire(kept, self.kept_from)
+    /// Takes rollups off the shelf that are kept no longer.
+    pub(crate) fn expire_rollups(&mut self, kept: &KeptFrom) {
+        self.rollups.expire(self.mine, kept, self.kept_from);
     }
 
     /// The rollups that begin in a range, to be audited.

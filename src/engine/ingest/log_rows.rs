@@ -67,8 +67,7 @@ where
         let storage = &**self.store.storage();
         // Runs in progress are read up to their last commit.
         let state = log::scan(storage, &self.store.all_parts()?, u64::MAX)?;
-        let view = self.view.clone().with_lead(self.store.lead(self.view.name()));
-        let mut combiner = Combiner::of_sealed(view, through);
+        let mut combiner = Combiner::of_sealed(self.view.clone(), through);
         let mut pace = Pace::new(share);
         let mut events = 0;
         for file in state.files.iter().filter(|file| self.may_hold(file, days)) {

@@ -244,12 +244,16 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         }
         // All workers have prepared this, so their logs are durable up to there.
         let Some(through) = state.last_sealed() else { return Ok(true) };
-        let (sealed, next) = state.sealed_days(rest, DAYS_AT_ONCE);
+        let (mut sealed, next) = state.sealed_days(rest, DAYS_AT_ONCE);
         let days = DayRange::new(rest.lower, next.unwrap_or(rest.upper));
+        // Answers do not claim days of which late events were dropped; the log has these.
+        let claimed = state.not_dropped_from().unwrap_or(Day::MIN).clamp(days.lower, days.upper);
+        sealed.retain(|(day, _)| claimed <= *day);
         drop(state);
         running.rest = next.map(|next| DayRange::new(next, rest.upper));
         let from = if std::mem::take(&mut running.has_older) { Day::MIN } else { days.lower };
         let rollups = DayRange::new(from, days.upper);
+        let days = DayRange::new(claimed, days.upper);
         running.job = Some(self.start(running.task, (days, rollups), through, sealed));
         Ok(false)
     }

@@ -12,7 +12,7 @@
 
 use super::{Leaving, Speed};
 use crate::aggregate::Aggregate;
-use crate::archive::{Expired, TakenOff};
+use crate::archive::TakenOff;
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
@@ -116,12 +116,17 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.sealed.remove_before(from);
     }
 
-    /// Takes rollups off the shelf that are kept no longer. Returns what is to be removed.
-    pub(in crate::speed) fn expire_rollups(&mut self) -> Vec<Expired> {
+    /// Takes rollups off the shelf that are kept no longer. Returns whether there were any.
+    pub(in crate::speed) fn expire_rollups(&mut self) -> bool {
         if !self.outlives() || self.rebuilding || self.auditing {
-            return Vec::new();
+            return false;
         }
-        self.kept_for_all().map_or(Vec::new(), |kept| self.sealed.expire_rollups(&kept))
+        let Some(kept) = self.kept_for_all() else { return false };
+        self.sealed.expire_rollups(&kept);
+        let (first, from) = (self.kept_first.rollups, self.sealed.keeps().rollups);
+        let before = self.leaving.rollups;
+        self.leaving.rollups = std::array::from_fn(|at| from[at].filter(|_| first[at] < from[at]));
+        self.leaving.rollups != before
     }
 
     /// Whether there are rollups that outlive the view's periods.
