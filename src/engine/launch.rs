@@ -110,9 +110,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             return Err(EngineError::FloorAhead { floor, now });
         }
         if let Some(store) = &store {
-            for view in views.iter().filter(|view| !view.outliving().is_empty()) {
-                store.note_lead(view.name(), view.closed_before(view.first_open(floor)));
-            }
+            views.iter().for_each(|view| store.note_lead(view, floor));
         }
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);

@@ -17,7 +17,8 @@ use super::view_record::{FormerNames, ViewRecord};
 use super::{live, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
-use crate::time::{Day, DayRange};
+use crate::time::{Day, DayRange, Grain};
+use crate::view::RollupsFrom;
 
 /// The contents of a folder.
 #[derive(Clone, Debug)]
@@ -101,6 +102,8 @@ pub struct ViewReport {
     pub revisions: Vec<LiveBatch>,
     /// The rollups that its manifests name, by process. One whose periods have changed since stays until it is made again.
     pub rollups: Vec<RollupFile>,
+    /// The first day of the rollups that outlive their periods.
+    pub(super) outliving: RollupsFrom,
 }
 
 impl ViewReport {
@@ -135,6 +138,29 @@ impl ViewReport {
         view.revisions.retain(is_there);
         view.revisions = narrow(view.revisions);
         Ok(view)
+    }
+
+    /// The first period that is kept, if some of these days come before it and have rollups that outlived their periods:
+    /// the view's rows are not all of what a running program answers.
+    ///
+    /// ```
+    /// use dayfold::store::ViewReport;
+    /// use dayfold::time::DayRange;
+    ///
+    /// fn warn(view: &ViewReport) {
+    ///     if let Some(from) = view.outlived_before(DayRange::ALL) {
+    ///         println!("there are rollups of days before {from}, and not the days");
+    ///     }
+    /// }
+    /// ```
+    pub fn outlived_before(&self, days: DayRange) -> Option<Day> {
+        let is_outlived = |from: Day| {
+            let before = DayRange::new(days.lower, days.upper.min(from));
+            let outlives = |grain: Grain| self.outliving[grain as usize].is_some();
+            let mut outliving = self.rollups.iter().filter(|rollup| outlives(rollup.grain));
+            outliving.any(|rollup| before.contains(rollup.file.day))
+        };
+        self.kept_from.filter(|from| days.lower < *from && is_outlived(*from))
     }
 }
 
@@ -180,7 +206,10 @@ pub fn inspect(
         let current = current.into_iter();
         let revisions =
             current.flat_map(|(process, state)| live::batches(state, &layout, &name, process));
-        let revisions: Vec<_> = revisions.collect();
+        // A part that is behind still names what the others have removed, with their share of the same rows.
+        let kept_from = agreed.kept.get(&name).copied().filter(|day| *day > Day::MIN);
+        let is_kept = |batch: &LiveBatch| kept_from.is_none_or(|from| from <= batch.day);
+        let revisions: Vec<_> = revisions.filter(is_kept).collect();
         let days = || revisions.iter().map(|batch| batch.day);
         let oldest = data
             .iter()
@@ -189,7 +218,7 @@ pub fn inspect(
             redefined: agreed.edition(&name),
             closed_through: agreed.through.get(&name).map(|through| through.last_closed()),
             sealed_through: agreed.through.get(&name).copied(),
-            kept_from: agreed.kept.get(&name).copied().filter(|day| *day > Day::MIN),
+            kept_from,
             revised: kept.revised.into_iter().collect(),
             zone_data: oldest.map(|data| data.release.clone()),
             changed_days: oldest.map_or_else(Vec::new, |data| {
@@ -197,6 +226,7 @@ pub fn inspect(
             }),
             revisions: narrow(revisions),
             rollups,
+            outliving: agreed.outliving.get(&name).copied().unwrap_or_default(),
             schema,
             record: definition,
         }

@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 
 use super::opened::Store;
-use crate::time::Day;
-use crate::view::Lead;
+use crate::time::{Day, EventTime};
+use crate::view::{Lead, View};
 
 impl Store {
     /// The last period of a view that has sealed events, in any part.
@@ -21,11 +21,14 @@ impl Store {
         self.leads.lock().unwrap_or_else(PoisonError::into_inner).get(view).copied()
     }
 
-    /// Notes how much further this run begins than the view has events, if its periods through `closed` are closed.
-    pub(crate) fn note_lead(&self, view: &str, closed: Day) {
-        if let Some(latest) = self.latest(view).filter(|latest| *latest < closed) {
+    /// Notes how much further this run begins than the view has events, if it begins under this floor. A view that is
+    /// computed from the log has none at first.
+    pub(crate) fn note_lead(&self, view: &View, floor: EventTime) {
+        let closed = view.closed_before(view.first_open(floor));
+        let latest = self.latest(view.name()).unwrap_or(Day::MIN);
+        if latest < closed {
             let mut leads = self.leads.lock().unwrap_or_else(PoisonError::into_inner);
-            leads.insert(view.to_owned(), Lead { closed, latest });
+            leads.insert(view.name().to_owned(), Lead { closed, latest });
         }
     }
 }

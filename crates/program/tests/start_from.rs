@@ -170,3 +170,13 @@ fn what_cannot_be_started_from_is_said() {
         "{said}"
     );
 }
+
+#[test]
+fn a_view_with_rollups_that_outlive_its_periods_is_not_started_from_an_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let outliving = "[views.daily]\nkeep = \"20d\"\nrollup = { month = \"forever\" }\n";
+    fs::write(folder.path().join("f.toml"), FILE.replace("[views.daily]\n", outliving)).unwrap();
+    append(folder.path(), &(0..2));
+    let said = bad(folder.path(), &["run", "f.toml", "--once", "--start-from", "lake"], 2);
+    assert!(said.contains("view daily keeps rollups for a longer time"), "{said}");
+}

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, plan_err};
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -21,7 +21,7 @@ use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
 use dayfold::serve::Revision;
 use dayfold::store::{Disk, FolderReport, StoreError, ViewReport};
-use dayfold::time::{Calendar, DayRange};
+use dayfold::time::{Calendar, Day, DayRange};
 use dayfold_arrow::Builder;
 
 use crate::bounds;
@@ -129,9 +129,20 @@ impl TableProvider for SealedTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let projection = projection.unwrap_or(&all);
+        let days = self.periods(filters);
+        // Who reads periods without saying from when gets those that are kept, as from a running program.
+        let reads_periods = projection.iter().any(|&at| self.columns[at].0 == 0);
+        let is_asked = !reads_periods || days.lower > Day::MIN;
+        if let Some(from) = self.report().outlived_before(days).filter(|_| is_asked) {
+            let view = &self.report().record.name;
+            return plan_err!(
+                "view {view} is kept from {from} on, and what came before only as rollups, which a running program reads: start \
+                 the program, or ask from {from} on"
+            );
+        }
         let rows = Rows {
             table: self.clone(),
-            days: self.periods(filters),
+            days,
             projection: projection.clone(),
             schema: Arc::new(self.schema.project(projection)?),
         };

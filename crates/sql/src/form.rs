@@ -1,9 +1,9 @@
 //! Plans that need fewer rows of a view than one for each period and key.
 //!
 //! A sum over rows is a sum over sums. So if a statement groups only by columns of the key, the view combines periods,
-//! and if it groups only by the period, the view combines keys. Both exist already, as totals of sealed days or as
-//! states that the view can merge. If a statement wants the keys with the greatest sums, the view finds them. If it
-//! groups by `date_trunc('month', day)`, the view combines the days of a month, and may have their sums as a rollup.
+//! and if it groups only by the period, the view combines keys; if it has no groups, both. All of these exist already,
+//! as totals of sealed days or as states that the view can merge, and where periods are gone, as rollups. If a
+//! statement wants the keys with the greatest sums, the view finds them. If it groups by `date_trunc('month', day)`, the view combines the days of a month, and may have their sums as a rollup.
 //! The rest of the plan does not change.
 
 use std::collections::HashSet;
@@ -142,6 +142,7 @@ fn has_columns(scan: &TableScan, table: &ViewTable, form: &Form) -> bool {
     let is_there = |name: &str| match form {
         Form::Rows => true,
         Form::ByPeriod => view.key.iter().all(|own| own.name != name),
+        Form::Total => view.key.iter().all(|own| own.name != name) && view.period().name != name,
         Form::ByKey | Form::Top { .. } => view.period().name != name,
     };
     let projected = scan.projected_schema.fields().iter();
@@ -297,8 +298,10 @@ fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
     let read = columns_read(aggregate, table).filter(|_| is_plain)?;
     let period = table.view().schema().period();
     let is_key = |name: &String| table.view().schema().key.iter().any(|own| own.name == *name);
-    if read.iter().all(|name| *name == period.name) {
-        // This includes no groups at all: without rows, the result is one row with a null sum.
+    if read.is_empty() {
+        // Without rows, the result is one row with a null sum.
+        Some(Form::Total)
+    } else if read.iter().all(|name| *name == period.name) {
         Some(Form::ByPeriod)
     } else if read.iter().all(is_key) {
         Some(Form::ByKey)

@@ -41,6 +41,8 @@ pub(crate) enum Form {
     Rows,
     /// Keys combined. The columns of the key are not read.
     ByPeriod,
+    /// All combined. Neither the period nor the columns of the key are read.
+    Total,
     /// Periods combined. The period is not read.
     ByKey,
     /// The keys with the greatest values of a measure, periods combined.
@@ -130,6 +132,7 @@ impl ViewTable {
         let scan = match &self.form {
             Form::Rows => Scan::rows(),
             Form::ByPeriod => Scan::by_period(),
+            Form::Total => Scan::total(),
             Form::ByKey => Scan::by_key(),
             Form::Top { n, by } => Scan::top(*n, by),
         };

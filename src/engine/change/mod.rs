@@ -248,6 +248,9 @@ impl<E: Send + Sync + 'static> ViewChange<E> {
     fn compute(&self, place: &Place) -> Result<(), ChangeError> {
         for view in &self.added {
             view.open(place.asking);
+            if let Some(store) = place.archive.store() {
+                store.note_lead(view.view(), place.shared.floor);
+            }
             view.load(&place.archive, &place.cluster)?;
         }
         let peers = place.cluster.peers();

@@ -63,14 +63,20 @@ pub(super) fn begin(plan: &Plan, export: &str) -> Result<(), ProgramError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut views = BTreeMap::new();
     for name in &named.views {
+        let view = plan.views.iter().find(|view| view.config.name.value == *name);
+        let view = view.ok_or_else(|| ProgramError::Input(format!("there is no view {name}")))?;
+        if view.config.rollups.iter().any(|(_, span)| span.is_some()) {
+            return refuse(format!(
+                "view {name} keeps rollups for a longer time than its periods, and an export has no rollups: what only they have \
+                 would be missing"
+            ));
+        }
         let Some(found) = runtime.block_on(lake.past(name)).map_err(failed)? else {
             return refuse(format!(
                 "the table of view {name} has no state to start from: it was not written with states = true, by one process, or \
                  nothing was sealed"
             ));
         };
-        let view = plan.views.iter().find(|view| view.config.name.value == *name);
-        let view = view.ok_or_else(|| ProgramError::Input(format!("there is no view {name}")))?;
         let record = view.definition.record();
         let here = (
             (record.zone.as_str(), record.grain.name()),

@@ -155,6 +155,7 @@ async fn plans_read_what_the_engine_combines() {
     for (statement, expect) in [
         ("SELECT shop, sum(cents) FROM sales GROUP BY shop", "shape=ByKey"),
         ("SELECT day, sum(cents) FROM sales GROUP BY day", "shape=ByPeriod"),
+        ("SELECT sum(cents) FROM sales WHERE shop = 'Oslo'", "shape=Total"),
         (
             "SELECT date_trunc('month', day), sum(cents) FROM sales GROUP BY 1",
             "shape=ByPeriod, by=month",

@@ -79,7 +79,7 @@ async fn a_window_is_pushed_down_like_its_view() {
         ),
         (
             "SELECT sum(sales) FROM LAST('sales', '60d') WHERE shop = 'Oslo' AND day > DATE '2024-03-01'",
-            "columns=[sales], scans=1, shape=ByPeriod, last=60d",
+            "columns=[sales], scans=1, shape=Total, last=60d",
         ),
         (
             "SELECT date_trunc('month', day), sum(sales) FROM last('sales', '1 year') GROUP BY 1",
