@@ -14,11 +14,11 @@ use super::proof::LogPosition;
 use super::record::Run;
 use super::storage::Storage;
 use super::view_record::{FormerNames, ViewRecord};
-use super::{live, zones};
+use super::{live, lower_end, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange, Grain};
-use crate::view::RollupsFrom;
+use crate::view::{RollupsFrom, View};
 
 /// The contents of a folder.
 #[derive(Clone, Debug)]
@@ -34,6 +34,38 @@ pub struct FolderReport {
     pub parts: Vec<PartReport>,
     /// The views, by name.
     pub views: Vec<ViewReport>,
+}
+
+impl FolderReport {
+    /// Checks that the log has what a new definition of a view needs that is sealed here
+    /// ([`Engine::redefine`](crate::Engine::redefine)).
+    ///
+    /// # Errors
+    /// [`StoreError::LogShortened`] if days of the view would be lost.
+    ///
+    /// ```
+    /// use dayfold::store::{self, Disk};
+    /// use dayfold::view::View;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let temporary = tempfile::tempdir()?;
+    /// # let folder = temporary.path().join("data");
+    /// # dayfold::Engine::<i64>::new().data(&folder).start(dayfold::Cluster::workers(1))?.finish()?;
+    /// let report = store::inspect(&Disk, &folder)?;
+    /// report.check_redefined(&View::new("by-carrier")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn check_redefined(&self, view: &View) -> Result<(), StoreError> {
+        let known = self.views.iter().find(|known| known.record.name == view.name());
+        let known = known.filter(|known| known.sealed_through.is_some());
+        let Some((known, log_from)) = known.zip(self.log_from) else { return Ok(()) };
+        let first = lower_end::first_after(view.calendar(), view.skew_ms(), log_from);
+        match known.kept_from.is_none_or(|from| from < first) {
+            true => Err(StoreError::LogShortened { view: view.name().to_owned(), first, log_from }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A part: the files that one process writes.
