@@ -47,14 +47,11 @@ impl FolderReport {
     /// use dayfold::store::{self, Disk};
     /// use dayfold::view::View;
     ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let temporary = tempfile::tempdir()?;
-    /// # let folder = temporary.path().join("data");
-    /// # dayfold::Engine::<i64>::new().data(&folder).start(dayfold::Cluster::workers(1))?.finish()?;
-    /// let report = store::inspect(&Disk, &folder)?;
-    /// report.check_redefined(&View::new("by-carrier")?)?;
-    /// # Ok(())
-    /// # }
+    /// /// Whether the log still has all that a changed view has to be computed from.
+    /// fn can_be_redefined(folder: &str, view: &View) -> bool {
+    ///     store::inspect(&Disk, folder).is_ok_and(|report| report.check_redefined(view).is_ok())
+    /// }
+    /// # assert!(!can_be_redefined("there-is-none", &View::new("v").unwrap()));
     /// ```
     pub fn check_redefined(&self, view: &View) -> Result<(), StoreError> {
         let known = self.views.iter().find(|known| known.record.name == view.name());
