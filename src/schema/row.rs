@@ -24,9 +24,13 @@ impl Row {
         self.values.push(value);
     }
 
-    /// Removes all values, and keeps their memory.
+    /// Removes all values, and keeps the memory of as many as a row has: not all values are made in it again.
     pub(crate) fn clear(&mut self) {
+        let most = self.values.len();
         for value in self.values.drain(..) {
+            if self.spare.0.len() >= most {
+                break;
+            }
             let mut bytes = match value {
                 Value::Text(text) => text.into_bytes(),
                 Value::Bytes(bytes) => bytes,
@@ -51,5 +55,27 @@ impl Spare {
         let mut of_value = String::from_utf8(self.0.pop().unwrap_or_default()).unwrap_or_default();
         of_value.push_str(text);
         Some(Value::Text(of_value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_one_row_is_kept_however_its_values_were_made() {
+        let mut row = Row::default();
+        for number in 0..1_000 {
+            row.clear();
+            assert!(row.values().is_empty() && row.spare.0.len() <= 2, "{number}");
+            row.push(Value::Text(format!("made elsewhere, {number}")));
+            row.push(Value::Bytes(vec![1, 2]));
+        }
+        row.clear();
+        let text = row.spare.text(b"next").unwrap();
+        assert_eq!(
+            (text, row.spare.bytes(&[3])),
+            (Value::Text("next".into()), Value::Bytes(vec![3]))
+        );
     }
 }
