@@ -1,6 +1,8 @@
 //! What views no longer keep is removed, and refused from then on.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::*;
@@ -85,6 +87,26 @@ fn old_periods_go_and_do_not_come_back() {
     // It counts back from the last day that has events: day 14 has closed without any.
     assert_eq!((stores[0].kept_from("v"), files(&memory).len()), (Day(13), 2));
     assert_eq!(stores[0].closed_through("v"), Some(Day(14)), "it is closed as before");
+}
+
+/// The others have their share of the same rows until they are started.
+#[test]
+fn what_one_process_has_removed_is_not_shown_of_the_others() {
+    let memory = folder();
+    let shown = || -> BTreeSet<(usize, Day)> {
+        let report = inspect(&memory, ROOT).unwrap();
+        report.views[0].revisions.iter().map(|batch| (batch.process, batch.day)).collect()
+    };
+    let days = |days: RangeInclusive<i32>| -> BTreeSet<(usize, Day)> {
+        days.flat_map(|day| [(0, Day(day)), (1, Day(day))]).collect()
+    };
+    assert_eq!(shown(), days(10..=13));
+    let retention = Retention { keep: Some(2 * DAY), ..Retention::default() };
+    let config = StoreConfig { retention: [("v".to_owned(), retention)].into(), ..config(0, 2) };
+    drop(Store::open(Arc::new(memory.clone()), ROOT, config).unwrap());
+    let left = |part: &str| contents(&memory, &Path::new(ROOT).join(part).join("views/v")).len();
+    assert!(left("part-0") < left("part-1"), "{} and {}", left("part-0"), left("part-1"));
+    assert_eq!(shown(), days(12..=13));
 }
 
 #[test]
