@@ -269,3 +269,60 @@ fn two_processes_with_two_workers_each() {
         assert_eq!(ask(sql), expect, "{sql}");
     }
 }
+
+/// What only rollups have is in no file of a period, so it must not be left out silently.
+#[test]
+fn a_folder_with_rollups_of_what_is_removed() {
+    let kept = "keep = \"40d\"\nrollup = { month = \"forever\" }\n";
+    let file = FILE.replace("[views.by_user]", &format!("{kept}\n[views.by_user]"));
+    let folder = folder(&format!("{file}\n[serve]\nhttp = \"127.0.0.1:0\"\n"));
+    let mut rows = "time,page,visitor,ms\n".to_owned();
+    for (month, days) in [(1, 31), (2, 29), (3, 31), (4, 30)] {
+        for day in 1..=days {
+            rows += &format!("2024-{month:02}-{day:02}T12:00:00Z,/a,u,1.5\n");
+        }
+    }
+    fs::write(folder.path().join("visits-before.csv"), rows).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+
+    let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    // 40 days before the last one are in March, which is kept as a whole.
+    let answers = [
+        (
+            "SELECT min(day) AS day, sum(visits) AS n FROM (SELECT day, visits FROM by_page) t",
+            "2024-03-01,106",
+        ),
+        (
+            "SELECT min(day) AS day, sum(visits) AS n FROM by_page WHERE day >= '2024-03-31'",
+            "2024-03-31,76",
+        ),
+        ("SELECT sum(visits) AS n FROM by_page WHERE day >= '2024-03-01'", "106"),
+    ];
+    let without = |sql: &str| ask(sql).lines().nth(1).unwrap().to_owned();
+    for (sql, expect) in answers {
+        assert_eq!(without(sql), expect, "{sql}");
+    }
+    // 121 days of winter, and the 45 visits of May. A running program has them all.
+    let of_all = [
+        ("SELECT sum(visits) AS n FROM by_page", "166"),
+        (
+            "SELECT page, sum(visits) AS n FROM by_page GROUP BY page ORDER BY n DESC LIMIT 1",
+            "/a,139",
+        ),
+        ("SELECT sum(visits) AS n FROM by_page WHERE day >= '2024-02-01'", "135"),
+        (
+            "SELECT date_trunc('month', day)::date AS m, sum(visits) AS n FROM by_page WHERE day >= '2024-02-01' \
+             GROUP BY 1 ORDER BY 1",
+            "2024-02-01,29",
+        ),
+    ];
+    for (sql, _) in of_all {
+        let said = bad(folder.path(), &["query", "f.toml", sql], 2);
+        assert!(said.contains("view by_page is kept from 2024-03-01 on"), "{sql}: {said}");
+        assert!(said.contains("start the program"), "{sql}: {said}");
+    }
+    let _serving = Serving::start(folder.path());
+    for (sql, expect) in answers.iter().chain(&of_all) {
+        assert_eq!(without(sql), *expect, "{sql}");
+    }
+}
