@@ -9,7 +9,7 @@ use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported};
 use crate::cut::Cut;
 use crate::hive::Hive;
-use crate::iceberg::Iceberg;
+use crate::iceberg::{self, Iceberg};
 
 /// A table of either kind.
 pub(crate) enum Table {
@@ -37,7 +37,7 @@ impl Table {
     pub(crate) fn path(&self, day: Day, version: &str) -> String {
         match self {
             Table::Hive(table) => table.path(day),
-            Table::Iceberg(table) => table.path(day, version),
+            Table::Iceberg(_) => iceberg::data_path(day, version),
         }
     }
 

@@ -5,7 +5,7 @@
 //!                   version-hint.text        N, for readers without a catalogue
 //!                   snap-<id>.avro           the manifests of a snapshot
 //!                   <id>-m<n>.avro           a manifest: data files
-//!          data/day=<day>/<version>.parquet  the rows of a day
+//!          data/<day>_<version>.parquet     the rows of a day
 //! ```
 //!
 //! A view of another grain has its own period column instead of `day`.
@@ -89,12 +89,6 @@ impl Iceberg {
         &self.days
     }
 
-    /// The path of a version of a day.
-    pub(crate) fn path(&self, day: Day, version: &str) -> String {
-        let column = &self.columns[0].name;
-        format!("data/{column}={}/{version}.parquet", period::in_path(day))
-    }
-
     /// Reads the newest state of the table.
     async fn load(&mut self) -> Result<(), LakeError> {
         self.version = newest_version(&self.place).await?;
@@ -140,8 +134,7 @@ impl Iceberg {
                 continue;
             }
             let path = self.within(&entry.path)?;
-            let version = path.rsplit('/').next().and_then(|name| name.strip_suffix(".parquet"));
-            let version = version.unwrap_or_default().to_owned();
+            let version = version_in(&path, entry.day).to_owned();
             let exported =
                 Exported { version, path, bytes: entry.bytes as u64, rows: entry.rows as u64 };
             if self.days.insert(entry.day, exported).is_some() {
@@ -465,6 +458,22 @@ pub(crate) async fn newest_metadata(
     }
 }
 
+/// The path of a version of a day. There is no folder for each day: the metadata have the days of files, and a folder takes
+/// as long to make as a small file.
+pub(crate) fn data_path(day: Day, version: &str) -> String {
+    format!("data/{}_{version}.parquet", period::in_path(day))
+}
+
+/// The version of a day in a path. Tables of earlier versions of this crate have a folder for each day instead, and do not
+/// repeat its name in that of the file.
+fn version_in(path: &str, day: Day) -> &str {
+    let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".parquet"));
+    let name = name.unwrap_or_default();
+    let behind_day =
+        name.strip_prefix(&period::in_path(day)).and_then(|rest| rest.strip_prefix('_'));
+    behind_day.unwrap_or(name)
+}
+
 fn metadata_path(version: u64) -> String {
     format!("metadata/v{version}.metadata.json")
 }
@@ -508,4 +517,24 @@ fn summary(
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_day_and_its_version() {
+        let date: Day = "2024-05-01".parse().expect("a date");
+        let hour = Day::parse_period("2024-05-01T13:30:00Z").expect("an hour");
+        for day in [date, hour] {
+            for version in ["r2024-05-02", "r2024-05-02-f17"] {
+                let path = data_path(day, version);
+                assert_eq!(version_in(&path, day), version, "{path}");
+                let earlier = format!("data/day={}/{version}.parquet", period::in_path(day));
+                assert_eq!(version_in(&earlier, day), version, "{earlier}");
+            }
+        }
+        assert_eq!(data_path(hour, "r"), "data/2024-05-01T133000Z_r.parquet");
+    }
 }

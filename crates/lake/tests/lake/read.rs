@@ -51,19 +51,14 @@ impl Reader {
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for path in self.files() {
-            let folder = path.parent().and_then(|folder| folder.file_name()?.to_str());
-            let (column, name) = folder.and_then(|name| name.split_once('=')).expect("a period");
-            let day = period_of(name);
+            let (column, day) = period_of(&path);
             let file = File::open(&path).expect("a file that counts is there");
             let batches = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
             for batch in batches.build().expect("Parquet") {
                 let batch = batch.expect("rows");
-                if let Some(days) = batch.column_by_name(column) {
-                    assert_eq!(
-                        self.layout,
-                        Layout::Iceberg,
-                        "Hive has the day in the folder alone"
-                    );
+                let Some(column) = column else {
+                    // The table's first column is the period, whatever its grain.
+                    let days = batch.column(0);
                     if let Some(time) = day.instant() {
                         let times = days.as_primitive::<TimestampMicrosecondType>();
                         assert!(times.values().iter().all(|of| *of == time * 1_000));
@@ -71,7 +66,10 @@ impl Reader {
                         let days = days.as_primitive::<Date32Type>();
                         assert!(days.values().iter().all(|of| *of == day.0));
                     }
-                }
+                    rows.extend(rows_of(&batch, day));
+                    continue;
+                };
+                assert!(batch.column_by_name(column).is_none(), "Hive has it in the folder alone");
                 rows.extend(rows_of(&batch, day));
             }
         }
@@ -80,12 +78,23 @@ impl Reader {
     }
 }
 
-/// The period of a folder: a date, or an hour as `2024-05-01 13%3A00%3A00` or `2024-05-01T130000Z`.
-fn period_of(name: &str) -> Day {
+/// The period of a file: a date, or an hour. With Hive's layout also the column that the folder is named by, as in
+/// `hour=2024-05-01 13%3A00%3A00`; in an Iceberg table files are named by it, as in `2024-05-01T130000Z_…`.
+fn period_of(path: &Path) -> (Option<&str>, Day) {
+    let folder = path.parent().and_then(|folder| folder.file_name()?.to_str()).expect("a folder");
+    let (column, name) = match folder.split_once('=') {
+        Some((column, name)) => (Some(column), name),
+        None => {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+            (None, name.split_once('_').expect("a period").0)
+        }
+    };
     let name = name.replace("%3A", "").replace(' ', "T");
-    let Some((date, time)) = name.split_once('T') else { return name.parse().expect("a date") };
+    let Some((date, time)) = name.split_once('T') else {
+        return (column, name.parse().expect("a date"));
+    };
     let (hour, minute) = (&time[..2], &time[2..4]);
-    Day::parse_period(&format!("{date}T{hour}:{minute}:00Z")).expect("an hour")
+    (column, Day::parse_period(&format!("{date}T{hour}:{minute}:00Z")).expect("an hour"))
 }
 
 fn rows_of(batch: &RecordBatch, day: Day) -> Vec<Row> {
@@ -118,7 +127,7 @@ pub(crate) fn files_of(metadata: &serde_json::Value) -> Vec<PathBuf> {
             let file = field(&entry, "data_file");
             let path = local(&text(&file, "file_path"));
             if status != 2 {
-                let day = path.parent().expect("a folder").to_owned();
+                let (_, day) = period_of(&path);
                 assert_eq!(files.insert(day, path), None, "one file for a day");
             }
         }
