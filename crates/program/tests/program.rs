@@ -81,9 +81,9 @@ fn a_view_keeps_what_it_says() {
         assert!(!folder.path().join("data/part-0").join(gone).exists(), "{gone} is empty");
     }
     let inspected = good(folder.path(), &["inspect", "data"]);
-    assert!(inspected.contains("(UTC); days before 2024-05-02 were removed"), "{inspected}");
+    assert!(inspected.contains("(UTC); nothing before 2024-05-02 is kept"), "{inspected}");
     assert!(
-        inspected.contains("; nothing is superseded; days before 2024-05-02 were removed"),
+        inspected.contains("; nothing is superseded; nothing before 2024-05-02 is kept"),
         "{inspected}"
     );
 }

@@ -115,7 +115,7 @@ fn log_space(report: &store::FolderReport) -> Result<String, ProgramError> {
     let Some(first) = state.files.first() else { return Ok("no log".to_owned()) };
     let bytes: u64 = state.files.iter().map(|file| file.length).sum();
     let last = state.files.iter().map(|file| file.last_day).max().unwrap_or(first.day);
-    let from = report.log_from.map(|day| format!("; days before {day} were removed"));
+    let from = report.log_from.map(|day| format!("; nothing before {day} is kept"));
     let days = format!("{bytes} bytes of events, of {} to {last} (UTC)", first.day);
     let may_go = from.unwrap_or_else(|| "; `log` in [engine] says how long it is kept".to_owned());
     Ok(format!("log: {days}{may_go}"))
@@ -136,7 +136,7 @@ fn space(view: &store::ViewReport) -> String {
             sum(&old)
         ),
     };
-    let kept = view.kept_from.map(|day| format!("; days before {day} were removed"));
+    let kept = view.kept_from.map(|day| format!("; nothing before {day} is kept"));
     let rolled: u64 = view.rollups.iter().map(|rollup| rollup.file.bytes).sum();
     let rollups = match view.rollups.len() {
         0 => String::new(),

@@ -221,7 +221,13 @@ impl Parsed {
             data = engine.text("data")?.map(|text| text.value);
             log = match engine.text("log")? {
                 Some(text) if text.value == "exported" => Some(LogKept::Exported),
-                _ => engine.duration("log")?.map(LogKept::For),
+                Some(text) => {
+                    let span = dayfold::time::parse_duration(&text.value).map_err(|error| {
+                        engine.error("log", format_args!("{error}, and not \"exported\" either"))
+                    })?;
+                    Some(LogKept::For(span))
+                }
+                None => None,
             };
             workers = match engine.integer("workers")? {
                 None => None,

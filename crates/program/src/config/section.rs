@@ -102,6 +102,16 @@ impl<'a> Section<'a> {
         self.document.error(at, format!("{}: {message}", self.name(key)))
     }
 
+    /// An error at a text within the value of a key.
+    pub(crate) fn error_in(
+        &self,
+        key: &str,
+        text: &Text,
+        message: impl std::fmt::Display,
+    ) -> FileError {
+        text.error(self.document, format!("{}: {message}", self.name(key)))
+    }
+
     fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) -> FileError {
         let found = value.get_ref().type_str();
         self.document.error(

@@ -100,6 +100,8 @@ fn what_is_wrong_is_said_with_its_place() {
         "'hours' is not known: expected one of hour, day, week",
     );
     check("workers = 2", "log = \"90\"", "'90' is not a duration");
+    check("workers = 2", "log = \"exporte\"", "at most 10000d, and not \"exported\" either");
+    check("grace = \"1h\"", "keep = \"forever\"", "views.by_carrier.keep: leave it out");
     check("grace = \"1h\"", "keep = 400", "views.by_carrier.keep: expected a text");
     check("grace = \"1h\"", "keep = \"1y\"", "'1y' is not a duration");
     let rollup = "rollup = [\"hour\"]";
@@ -109,6 +111,7 @@ fn what_is_wrong_is_said_with_its_place() {
     };
     kept("{ hour = \"1d\" }", "'hour': expected some of week, month, quarter, year");
     kept("{ month = \"1y\" }", "'1y' is not a duration");
+    kept("{ month = \"400d\" }", "views.by_carrier.rollup.month: '400d' is no longer than 'keep'");
     kept("{ month = 1 }", "rollup.month: expected a text, found integer");
     kept(
         "{ week = \"forever\", month = \"forever\" }",

@@ -97,7 +97,12 @@ fn view(
         let message = "a view needs measures: expected measures = { events = \"count()\" }";
         return Err(section.document.error(section.at(), message));
     }
-    let keep = section.duration("keep")?;
+    let keep = match section.text("keep")? {
+        Some(text) if text.value == "forever" => {
+            return Err(section.error("keep", "leave it out, and everything is kept for ever"));
+        }
+        _ => section.duration("keep")?,
+    };
     let units = section.named_texts("units")?.unwrap_or_default();
     for (measure, _) in &units {
         known("measure", measure, measures.iter().map(|(name, _)| name.value.as_str()))
@@ -145,11 +150,11 @@ fn rollups(
                 true => format!("'{}': there is nothing coarser than a {grain}", name.value),
                 false => format!("'{}': expected some of {}", name.value, names()),
             };
-            name.error(section.document, message)
+            section.error_in("rollup", name, message)
         };
         let known = known.ok_or_else(wrong)?;
-        let span = span.as_ref().map(|text| rollup_span(section, text, keep)).transpose()?;
-        rollups.push((known, span));
+        let span = span.as_ref().map(|text| rollup_span(section, (known, text), keep));
+        rollups.push((known, span.transpose()?));
     }
     match misfit(&rollups, keep) {
         Some(message) => Err(section.error("rollup", message)),
@@ -160,21 +165,26 @@ fn rollups(
 /// How long rollups are kept.
 fn rollup_span(
     section: &Section<'_>,
-    text: &Text,
+    (grain, text): (Grain, &Text),
     keep: Option<Duration>,
 ) -> Result<Duration, FileError> {
     if text.value == "forever" {
         return Ok(Duration::MAX);
     }
-    let span = parse_duration(&text.value).map_err(|error| {
-        text.error(section.document, format!("{error}, and not \"forever\" either"))
-    })?;
+    let wrong = |message: String| section.error_in(&format!("rollup.{grain}"), text, message);
+    let span = parse_duration(&text.value)
+        .map_err(|error| wrong(format!("{error}, and not \"forever\" either")))?;
     match keep {
-        Some(_) => Ok(span),
-        None => {
-            let message = "the view has no 'keep': its periods are kept for ever, and their rollups as well; expected \"forever\", or a 'keep'";
-            Err(text.error(section.document, message))
-        }
+        Some(keep) if keep < span => Ok(span),
+        Some(_) => Err(wrong(format!(
+            "'{}' is no longer than 'keep': expected a longer time, \"forever\", or a list such as rollup = [\"{grain}\"], \
+             whose rollups are kept as long as their periods",
+            text.value
+        ))),
+        None => Err(wrong(
+            "the view has no 'keep': its periods are kept for ever, and their rollups as well; expected \"forever\", or a 'keep'"
+                .to_owned(),
+        )),
     }
 }
 
