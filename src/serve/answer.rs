@@ -89,7 +89,7 @@ pub enum QueryError {
     },
     /// The revision was removed because of [`View::keep_revisions`](crate::view::View::keep_revisions).
     #[error(
-        "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
+        "the revisions of {day} before the closing of {since} were removed: ask for a later revision"
     )]
     Superseded {
         /// The day.

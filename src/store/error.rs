@@ -229,7 +229,7 @@ pub enum StoreError {
     },
     /// The requested state of a day is no longer kept by the view. Nothing was changed.
     #[error(
-        "of {day} of view '{view}', what it was before the closing of {since} was removed: ask for a later revision"
+        "view '{view}': the revisions of {day} before the closing of {since} were removed: ask for a later revision"
     )]
     Superseded {
         /// The view.

@@ -11,7 +11,7 @@ use dayfold::store::StoreError;
 #[non_exhaustive]
 pub enum SqlError {
     /// It is not SQL, or names something that does not exist.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Plan(DataFusionError),
     /// It would change something.
     #[error(
@@ -40,7 +40,7 @@ pub enum SqlError {
         message: String,
     },
     /// It failed while it ran: for example, a number out of range, or too much memory.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Failed(DataFusionError),
     /// An error of a view.
     #[error("{0}")]
@@ -109,6 +109,14 @@ impl SqlError {
             },
             _ => otherwise(error),
         }
+    }
+}
+
+/// An error of ours as we say it: DataFusion calls it external.
+fn told(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::External(ours) => ours.to_string(),
+        _ => error.to_string(),
     }
 }
 

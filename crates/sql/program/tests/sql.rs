@@ -270,6 +270,20 @@ fn two_processes_with_two_workers_each() {
     }
 }
 
+#[test]
+fn a_folder_without_the_revision_that_is_asked_for() {
+    let file = FILE.replace("[views.by_user]", "revisions = 1\n\n[views.by_user]");
+    let folder = folder(&file);
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let late = "time,page,visitor,ms\n2024-05-01T13:00:00Z,/a,u,1.5\n";
+    fs::write(folder.path().join("visits-late.csv"), late).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let said = bad(folder.path(), &["query", "f.toml", "SELECT * FROM by_page AS OF 'first'"], 1);
+    let says =
+        "error: view 'by_page': the revisions of 2024-05-01 before the closing of 2024-06-01";
+    assert!(said.contains(says), "{said}");
+}
+
 /// What only rollups have is in no file of a period, so it must not be left out silently.
 #[test]
 fn a_folder_with_rollups_of_what_is_removed() {
