@@ -323,12 +323,6 @@ impl ViewStatus {
     pub(crate) fn abandon(&self) {
         self.state.abandon();
     }
-
-    /// Ends the view as soon as all is sealed, also if rollups are still to be made, or files to be removed. All workers
-    /// have to say so.
-    pub(crate) fn hurry(&self) {
-        self.state.hurry();
-    }
 }
 
 trait Inspect {
@@ -346,7 +340,6 @@ trait Inspect {
     fn not_dropped_from(&self) -> Option<Day>;
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     fn abandon(&self);
-    fn hurry(&self);
 }
 
 impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
@@ -393,13 +386,6 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
         let mut state = self.borrow_mut();
         state.abandoned = true;
         // The operator may not be scheduled by the frontier again, and has to see that nothing more will come.
-        if let Some(sealing) = &state.sealing {
-            sealing.activate();
-        }
-    }
-    fn hurry(&self) {
-        let mut state = self.borrow_mut();
-        state.hurries = true;
         if let Some(sealing) = &state.sealing {
             sealing.activate();
         }

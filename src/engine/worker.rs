@@ -196,8 +196,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.publish();
         if !outcome.is_orderly() || self.feed.leave.get() {
             self.views.iter().for_each(|view| view.status().abandon());
-        } else if outcome == Outcome::Interrupted {
-            self.views.iter().for_each(|view| view.status().hurry());
         }
         self.feed.close();
         self.inputs.close();

@@ -168,10 +168,8 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
     fn release(&mut self, asked_from: Option<Moment>, complete: Option<Moment>) {
         let mut state = self.state.borrow_mut();
         let held = self.waiting.iter().map(|(capability, _)| *capability.time());
-        let since = held.chain(asked_from).min();
-        state.set_since(self.server, since);
-        // Closings may have waited for what is folded; and when no question can come, more may be removed.
-        if (state.fold(complete) || since.is_none())
+        state.set_since(self.server, held.chain(asked_from).min());
+        if state.fold(complete)
             && let Some(sealing) = &state.sealing
         {
             sealing.activate();

@@ -48,7 +48,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     let mut seal = Seal::new(worker, state, archive, log, wake);
     let shared = std::rc::Rc::clone(state);
     builder.build(move |mut capabilities| {
-        // Reports carry no time: one capability is held until there is nothing left to seal, to make or to remove.
+        // Reports carry no time: one capability is held until there is nothing left to seal.
         let mut reporting = capabilities.pop();
         capabilities.clear();
         move |frontiers| {
@@ -70,11 +70,9 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
             {
                 reports.session(capability).give_iterator(to_each(peers, report));
             }
-            if seal.is_sealed(frontier) {
+            if reporting.is_some() && seal.is_done(frontier) {
                 let mut state = shared.borrow_mut();
                 state.finished = !state.abandoned;
-            }
-            if reporting.is_some() && seal.is_done(frontier) {
                 reporting = None;
             }
         }

@@ -20,8 +20,6 @@ pub(crate) struct SealReport {
     pub(super) files: Vec<(Closing, u64)>,
     /// What this worker no longer needs of the view.
     pub(super) leaving: Leaving,
-    /// The events have ended, and this worker has made all rollups and let go of all that it can: `leaving` stays as it is.
-    pub(super) is_tidy: bool,
 }
 
 /// What a worker no longer needs of a view.

@@ -67,8 +67,6 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     reported: Option<Closing>,
     /// The last closing of which this worker had events.
     highest: Option<Closing>,
-    /// Whether it was reported that there is nothing more to make or to remove.
-    is_tidy: bool,
     /// Set when this is dropped, so that a long job can stop.
     stop: Arc<AtomicBool>,
     wake: SyncActivator,
@@ -102,7 +100,6 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             removal: None,
             reported,
             highest: None,
-            is_tidy: false,
             stop: Arc::default(),
             wake,
         }
@@ -113,42 +110,24 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if self.state.borrow().abandoned {
             return None;
         }
-        let was_busy = self.is_busy();
         let goes_on = self.step_leaving();
         let report = self.step_seal(frontier);
         let has_expired = self.step_rollups();
-        // What was sealed or made just now may be what periods have waited for, to be removed in the next step.
-        let is_at_rest =
-            !was_busy && !self.is_busy() && report.is_none() && !goes_on && !has_expired;
-        if was_busy && !self.is_busy() {
-            let _ = self.wake.activate();
-        }
-        // What is kept depends on the questions that can still come.
-        let becomes_tidy = is_at_rest
-            && !self.is_tidy
-            && self.state.borrow().is_asked_no_more()
-            && self.is_sealed(frontier);
-        self.is_tidy |= becomes_tidy;
         match (report, self.reported) {
-            (None, Some(through)) if goes_on || has_expired || becomes_tidy => {
+            (None, Some(through)) if goes_on || has_expired => {
                 Some(self.report(through, Vec::new()))
             }
             (report, _) => report,
         }
     }
 
-    /// Whether something is being sealed or a rollup is being made.
-    fn is_busy(&self) -> bool {
-        self.rollup.is_some() || !matches!(self.stage, Stage::Idle)
-    }
-
     /// Continues with the removal of what the view no longer keeps. Returns whether there is something to report.
     fn step_leaving(&mut self) -> bool {
         let mut state = self.state.borrow_mut();
+        let goes_on = state.look_what_goes();
         if matches!(self.stage, Stage::Idle) {
             state.take_off();
         }
-        let goes_on = state.look_what_goes();
         match self.removal.as_ref().map(mpsc::Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return goes_on,
             Some(Ok(Err(error))) => state.fail(error),
@@ -188,7 +167,11 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         let mut state = self.state.borrow_mut();
         match self.rollup.as_ref().map(mpsc::Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return false,
-            Some(Ok(Ok(rollup))) => state.sealed.rollups().made(rollup),
+            Some(Ok(Ok(rollup))) => {
+                state.sealed.rollups().made(rollup);
+                // Periods may have waited for it, to be removed.
+                let _ = self.wake.activate();
+            }
             Some(Ok(Err(ArchiveError::Stopped))) | None => {}
             // Nothing is lost: all of it is in sealed files.
             Some(Ok(Err(error))) => {
@@ -412,9 +395,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         self.reported = Some(through);
         // By now the log is durable at least as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
-        let (worker, highest, is_tidy) = (self.worker as u64, self.highest, self.is_tidy);
-        let leaving = self.state.borrow().leaving();
-        SealReport { worker, through, highest, log, files, leaving, is_tidy }
+        let (worker, highest) = (self.worker as u64, self.highest);
+        SealReport { worker, through, highest, log, files, leaving: self.state.borrow().leaving() }
     }
 
     /// The closing to commit, if all workers have prepared what this one has.
@@ -432,31 +414,13 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// Whether nothing is left to seal on this worker, ever, nor to prepare on any.
-    pub(super) fn is_sealed(&self, frontier: Option<Moment>) -> bool {
-        let state = self.state.borrow();
-        let prepared = |worker: &Prepared| worker.through == Some(EVERYTHING);
-        frontier.is_none()
-            && matches!(self.stage, Stage::Idle)
-            && !state.rebuilding
-            && state.prepared.iter().all(prepared)
-    }
-
-    /// Whether nothing is left to seal, to make or to remove, on any worker. What somebody still reads, and what an
-    /// interrupted run still had to make or to remove, is left to the next start.
     pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
         let state = self.state.borrow();
-        if state.abandoned {
-            return frontier.is_none();
-        }
-        if state.hurries {
-            return self.is_sealed(frontier);
-        }
-        let has_removed = self.removal.is_none()
-            && (state.all_leaving() == self.removed
-                || !self.archive.removes(self.worker, state.prepared.len()));
-        has_removed
-            && state.prepared.iter().all(|worker| worker.is_tidy)
-            && self.is_sealed(frontier)
+        let prepared = |worker: &Prepared| worker.through == Some(EVERYTHING);
+        let sealed = matches!(self.stage, Stage::Idle)
+            && !state.rebuilding
+            && state.prepared.iter().all(prepared);
+        frontier.is_none() && (state.abandoned || sealed)
     }
 }
 

@@ -53,9 +53,8 @@ pub(crate) struct Prepared {
     files: u64,
     /// The number of files it has written for closings that may not be sealed yet.
     later: BTreeMap<Closing, u64>,
-    /// What it no longer needs, and whether that is final.
+    /// What it no longer needs.
     pub(super) leaving: Leaving,
-    pub(super) is_tidy: bool,
 }
 
 impl Prepared {
@@ -63,7 +62,7 @@ impl Prepared {
     pub(super) fn add(&mut self, report: SealReport) {
         self.through = self.through.max(Some(report.through));
         self.highest = self.highest.max(report.highest);
-        (self.log, self.leaving, self.is_tidy) = (report.log, report.leaving, report.is_tidy);
+        (self.log, self.leaving) = (report.log, report.leaving);
         for (closing, files) in report.files {
             *self.later.entry(closing).or_default() += files;
         }
@@ -114,8 +113,6 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) has_door: bool,
     /// The view is being abandoned: nothing more is sealed.
     pub(crate) abandoned: bool,
-    /// The run was interrupted, on all workers: it ends as soon as all is sealed.
-    pub(crate) hurries: bool,
     /// This worker is between a frozen table and its file.
     pub(crate) seal_busy: bool,
     /// Sealed days of this worker are being rebuilt. No day is frozen meanwhile, so that amendments are merged with the
@@ -171,7 +168,6 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             prepared: vec![Prepared::default(); peers],
             error: None,
             abandoned: false,
-            hurries: false,
             seal_busy: false,
             rebuilding: false,
             auditing: false,
@@ -399,11 +395,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         let all = self.prepared.iter().map(|worker| worker.through).min().flatten();
         let highest = self.prepared.iter().filter_map(|worker| worker.highest).max();
         let through = if all == Some(EVERYTHING) { highest } else { all };
-        if through > self.sealed_through {
-            self.sealed_through = through;
-            // A coarser period may have ended, in which this worker has nothing more to seal.
-            self.sealed.rollups().look_again();
-        }
+        self.sealed_through = self.sealed_through.max(through);
     }
 
     /// The last day that is closed and whose closings, up to its own, are all sealed.

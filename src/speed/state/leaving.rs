@@ -93,7 +93,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
 
     fn take_off_periods(&mut self) {
         let since = self.least_asked();
-        let of = self.sealed_through().map(|through| (since, through));
+        let of = since.zip(self.sealed_through());
         let outlives = self.outlives();
         // With rollups that outlive periods, it may be that only these were missing.
         if of.is_none() || (of == self.taken_of && !outlives) {
@@ -137,27 +137,18 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// What everybody keeps: for whatever can still be asked, behind the last period that is sealed, and for events that are
     /// still to come.
     pub(in crate::speed) fn kept_for_all(&self) -> Option<KeptFrom> {
-        let through = self.sealed_through()?;
-        let kept = self.kept_at(self.least_asked()).min(self.view.kept_behind(through));
+        let (since, through) = self.least_asked().zip(self.sealed_through())?;
+        let kept = self.kept_at(since).min(self.view.kept_behind(through));
         if !self.outlives() {
             return Some(kept);
         }
-        Some(kept.min(self.kept_under(self.at_floor())))
+        Some(kept.min(self.kept_under(Moment::new(self.settled?, 0))))
     }
 
     /// The least moment that can still be asked for.
-    fn least_asked(&self) -> Moment {
-        self.servers.iter().min().copied().unwrap_or_else(|| self.at_floor())
-    }
-
-    /// Whether no question will come any more.
-    pub(in crate::speed) fn is_asked_no_more(&self) -> bool {
-        self.least_asked().floor == i64::MAX
-    }
-
-    /// The first moment of the floor up to which nothing is outstanding. There is no such floor when the events have ended.
-    fn at_floor(&self) -> Moment {
-        Moment::new(self.settled.unwrap_or(i64::MAX), 0)
+    fn least_asked(&self) -> Option<Moment> {
+        let since = self.servers.iter().min().copied();
+        since.or(self.settled.map(|floor| Moment::new(floor, 0)))
     }
 
     /// The first period that has something which is not sealed.
